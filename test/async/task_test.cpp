@@ -1,0 +1,135 @@
+#include <onebin/async/channel.hpp>
+#include <onebin/async/group.hpp>
+#include <onebin/async/pool.hpp>
+#include <onebin/async/timer.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace onebin;
+using namespace onebin::async;
+
+namespace {
+
+Task<int> add(int a, int b) { co_return a + b; }
+
+Task<void> sum_many(long* out) {
+  for (int i = 0; i < 200000; ++i) *out += co_await add(i, 1);  // synchronous children must not grow the stack
+}
+
+Task<void> sleeper(Duration d, std::vector<std::string>* log, std::string name) {
+  Status s = co_await sleep_for(d);
+  log->push_back(name + (s ? " woke" : " cancelled"));
+}
+
+Task<Result<int>> slow() {
+  CO_RETURN_IF_ERROR(co_await sleep_for(10s));
+  co_return 7;
+}
+
+Task<void> limited(Duration limit, Reason* reason, int* value) {
+  auto r = co_await with_timeout(limit, slow());
+  *reason = r.reason();
+  if (r) *value = *r;
+}
+
+Task<Result<void>> produce(Channel<int>* ch, int n) {
+  for (int i = 0; i < n; ++i) CO_RETURN_IF_ERROR(co_await ch->send(i));
+  ch->close();
+  co_return Result<void>();
+}
+
+Task<void> consume(Channel<int>* ch, std::vector<int>* out) {
+  for (;;) {
+    auto v = co_await ch->recv();
+    if (!v) co_return;
+    out->push_back(*v);
+  }
+}
+
+Task<Result<void>> fails() { co_return internal_error("no"); }
+
+Task<void> cancel_and_join(TaskGroup* group, bool* joined) {
+  group->cancel();
+  co_await group->join();
+  *joined = true;
+}
+
+}  // namespace
+
+TEST_CASE("a loop over synchronous children runs in constant stack") {
+  auto loop = SimLoop::create(WallTime{});
+  TaskGroup group("test");
+  long total = 0;
+  group.spawn(sum_many(&total));
+  loop->run_ready();
+  CHECK(total == 200000L * 199999 / 2 + 200000);
+}
+
+TEST_CASE("sleeps end in order of their time, and when cancelled") {
+  auto loop = SimLoop::create(WallTime{});
+  TaskGroup group("test");
+  std::vector<std::string> log;
+  group.spawn(sleeper(3s, &log, "a"));
+  group.spawn(sleeper(1s, &log, "b"));
+  group.spawn(sleeper(1h, &log, "c"));
+  loop->run_for(5s);
+  CHECK(log == std::vector<std::string>{"b woke", "a woke"});
+  TaskGroup other("join");
+  bool joined = false;
+  other.spawn(cancel_and_join(&group, &joined));
+  loop->run_ready();
+  CHECK(joined);
+  CHECK(log.back() == "c cancelled");
+}
+
+TEST_CASE("with_timeout tells a timeout from a result") {
+  auto loop = SimLoop::create(WallTime{});
+  TaskGroup group("test");
+  Reason early{}, late{};
+  int value = 0;
+  group.spawn(limited(1s, &early, &value));
+  group.spawn(limited(20s, &late, &value));
+  loop->run_for(30s);
+  CHECK(early == Reason::Timeout);
+  CHECK(late == Reason::Success);
+  CHECK(value == 7);
+}
+
+TEST_CASE("a channel delivers in order, bounded, until it is closed and empty") {
+  auto loop = SimLoop::create(WallTime{});
+  TaskGroup group("test");
+  Channel<int> ch(3);
+  std::vector<int> got;
+  group.spawn(produce(&ch, 100));
+  CHECK(ch.size() == 3);
+  group.spawn(consume(&ch, &got));
+  loop->run_ready();
+  REQUIRE(got.size() == 100);
+  CHECK(got[99] == 99);
+}
+
+TEST_CASE("a failed task reaches the error sink") {
+  auto loop = SimLoop::create(WallTime{});
+  TaskGroup group("test");
+  std::string seen;
+  group.set_error_sink([&](const Status& s) { seen = s.message(); });
+  group.spawn(fails());
+  CHECK(seen == "no");
+}
+
+namespace {
+Task<void> on_pool(RealLoop* loop, int* out) {
+  *out = co_await run_blocking([] { return 42; });
+  co_await sleep_for(1ms);
+  loop->stop();
+}
+}  // namespace
+
+TEST_CASE("blocking work returns to the loop") {
+  auto loop = RealLoop::create();
+  TaskGroup group("test");
+  int out = 0;
+  group.spawn(on_pool(loop.get(), &out));
+  loop->run();
+  CHECK(out == 42);
+}

@@ -1,0 +1,55 @@
+#include <onebin/base/bytes.hpp>
+#include <onebin/base/file.hpp>
+#include <onebin/base/status.hpp>
+#include <onebin/base/time.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace onebin;
+
+TEST_CASE("status reasons and codes are inverse to each other") {
+  CHECK(not_found("pods", "a").code() == 404);
+  CHECK(conflict("deployments", "a", "the object has been modified", "apps").to_string() ==
+        "Conflict: Operation cannot be fulfilled on deployments.apps \"a\": the object has been modified");
+  CHECK(reason_from_string("Expired") == Reason::Expired);
+  CHECK(reason_from_http_code(429) == Reason::TooManyRequests);
+}
+
+TEST_CASE("base64 both ways, and rejected where malformed") {
+  for (std::string s : {"", "a", "ab", "abc", "abcd"}) {
+    CHECK(base64_decode(base64_encode(s)) == s);
+    CHECK(base64url_decode(base64url_encode(s)) == s);
+  }
+  CHECK_FALSE(base64_decode("abc"));
+  CHECK_FALSE(base64_decode("a*=="));
+}
+
+TEST_CASE("RFC 3339 times") {
+  auto t = parse_rfc3339("2026-11-24T17:16:37.123456+01:00");
+  REQUIRE(t);
+  CHECK(format_rfc3339_micro(*t) == "2026-11-24T16:16:37.123456Z");
+  CHECK(format_rfc3339(from_unix(0)) == "1970-01-01T00:00:00Z");
+  CHECK_FALSE(parse_rfc3339("2026-02-30T00:00:00Z"));
+  CHECK_FALSE(parse_rfc3339("2026-01-01"));
+}
+
+TEST_CASE("durations in Go's syntax") {
+  CHECK(parse_duration("1h30m") == 90min);
+  CHECK(parse_duration("250ms") == 250ms);
+  CHECK_FALSE(parse_duration("5"));
+  CHECK(format_duration(90min) == "1h30m0s");
+  CHECK(format_duration(1500ms) == "1.5s");
+  CHECK(human_duration(200s) == "3m20s");
+}
+
+TEST_CASE("files are replaced whole") {
+  std::string dir = "/tmp/onebin-base-test-" + std::to_string(::getpid());
+  REQUIRE(make_dirs(dir + "/a/b"));
+  REQUIRE(write_file_atomic(dir + "/a/b/f", "one", 0600));
+  REQUIRE(write_file_atomic(dir + "/a/b/f", "two", 0600));
+  CHECK(*read_file(dir + "/a/b/f") == "two");
+  CHECK(list_dir(dir + "/a/b")->size() == 1);
+  CHECK(read_file(dir + "/none").is(Reason::NotFound));
+  REQUIRE(remove_all(dir));
+  CHECK_FALSE(path_exists(dir));
+}
