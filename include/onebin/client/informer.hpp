@@ -1,0 +1,102 @@
+// Informer<T>: a list and watch of one resource that keeps the encoded objects and calls handlers in order.
+//
+// What is cached is the encoded protobuf object, shared by reference with the server's watch cache where the transport is
+// local; get() decodes. Components keep projections of what they decide on, built in handlers.
+// Handlers run on the loop, are short and do not await: they note keys in a work queue.
+#pragma once
+#include <onebin/api/codec.hpp>
+#include <onebin/async/channel.hpp>
+#include <onebin/async/group.hpp>
+#include <onebin/client/client.hpp>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace onebin::client {
+
+struct CachedObject {
+  Bytes object;  // protobuf with envelope
+  std::string resource_version;
+};
+
+// The untyped part: one resource, all namespaces unless `ns` is given.
+class RawInformer {
+ public:
+  struct Options {
+    std::string ns, label_selector, field_selector;
+  };
+  // `key` is "namespace/name", or "name" for what has no namespace. `before` is null for an addition, `now` for a deletion.
+  using Handler = std::function<void(const std::string& key, const Bytes& before, const Bytes& now)>;
+
+  RawInformer(Client& client, api::ResourceInfo resource, Options options);
+  ~RawInformer();
+
+  void add_handler(Handler handler);           // before start(); later ones are called for what is cached already
+  void start();                                // starts the reflector
+  async::Task<void> stop();                    // ends it and waits
+  bool synced() const { return synced_; }
+  async::Task<Result<void>> wait_synced();     // after the first complete list has been handed to the handlers
+
+  Bytes get(std::string_view key) const;       // null when absent
+  const std::map<std::string, CachedObject, std::less<>>& items() const { return items_; }
+  const api::ResourceInfo& resource() const { return resource_; }
+
+ private:
+  async::Task<void> run();
+  async::Task<Result<void>> list_and_watch();
+  async::Task<Result<void>> relist();
+  async::Task<Result<void>> watch_from(std::string resource_version);
+  Result<void> apply(const WatchEvent& event, std::string& resource_version);
+  void store(std::string key, Bytes object, std::string resource_version);
+  void erase(const std::string& key);
+  void became_synced();
+
+  Client& client_;
+  api::ResourceInfo resource_;
+  Options options_;
+  std::vector<Handler> handlers_;
+  std::map<std::string, CachedObject, std::less<>> items_;
+  std::string last_resource_version_;
+  bool synced_ = false;
+  async::WaitQueue sync_waiters_;
+  async::TaskGroup group_;
+};
+
+std::string object_key(std::string_view ns, std::string_view name);          // "ns/name" or "name"
+std::pair<std::string, std::string> split_key(std::string_view key);         // {ns, name}
+
+template <class T>
+class Informer : public RawInformer {
+ public:
+  explicit Informer(Client& client, Options options = {}) : RawInformer(client, api::resource_of<T>(), std::move(options)) {}
+
+  std::optional<T> get(std::string_view key) const {
+    Bytes b = RawInformer::get(key);
+    return b ? decode(b) : std::nullopt;
+  }
+  std::optional<T> get(std::string_view ns, std::string_view name) const { return get(object_key(ns, name)); }
+  // fn(key, object); decodes each: for decisions, not for hot paths.
+  template <class Fn>
+  void for_each(Fn fn) const {
+    for (const auto& [key, item] : items())
+      if (std::optional<T> object = decode(item.object)) fn(key, *object);
+  }
+  // Typed handler: `before` and `now` are null where there is none.
+  void on_event(std::function<void(const std::string& key, const T* before, const T* now)> fn) {
+    add_handler([fn = std::move(fn)](const std::string& key, const Bytes& before, const Bytes& now) {
+      std::optional<T> b = before ? decode(before) : std::nullopt;
+      std::optional<T> n = now ? decode(now) : std::nullopt;
+      fn(key, b ? &*b : nullptr, n ? &*n : nullptr);
+    });
+  }
+
+ private:
+  static std::optional<T> decode(const Bytes& bytes) {
+    Result<T> r = api::from_protobuf<T>(*bytes);
+    return r ? std::optional<T>(std::move(*r)) : std::nullopt;
+  }
+};
+
+}  // namespace onebin::client
