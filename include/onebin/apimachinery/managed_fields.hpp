@@ -1,0 +1,54 @@
+// managedFields: who set what, on every write; and server-side apply.
+// Source: KEP-555, Kubernetes "Server-Side Apply".
+#pragma once
+#include <onebin/apimachinery/document.hpp>
+#include <onebin/apimachinery/field_set.hpp>
+#include <onebin/base/result.hpp>
+#include <onebin/base/time.hpp>
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace onebin::apimachinery {
+struct TypeSchema;
+
+inline constexpr std::size_t kMaxUpdateManagers = 10;
+inline constexpr std::string_view kLastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration";
+
+// What the field manager must know of a resource. Lives as long as the resource is served.
+struct ManagedResource {
+  std::string api_version;  // of the documents given: "apps/v1"
+  std::string kind;
+  std::string subresource;  // "status"; "" for the main resource
+  const TypeSchema* type = nullptr;  // null: types are deduced from the values
+  // Fields that a write through this (sub)resource resets, and so never owns: with subresource "" usually {status}, with
+  // "status" {spec, metadata but managedFields}. Of members only the path itself counts, all below is included.
+  FieldSet reset_fields;
+  // Another version's schema, null pointer where that version is not served (its managers are then dropped); and the
+  // conversion to it. Without these, only api_version is known.
+  std::function<const TypeSchema*(std::string_view api_version)> type_of_version;
+  std::function<Result<Document>(const Document& object, std::string_view api_version)> convert;
+};
+
+// The manager of a write without fieldManager: the user agent up to the first '/', cut to 128 characters.
+std::string manager_from_user_agent(std::string_view user_agent);
+
+// Update, patch and create: sets `object`.metadata.managedFields. `live` is null for a create. Never fails a write: where
+// fields cannot be tracked (duplicate list keys, …) the live managedFields are kept.
+void track_update(const ManagedResource& resource, const Document* live, Document& object, std::string_view manager, WallTime now);
+
+// Server-side apply: the merged object with its managedFields, ready for defaulting, validation and storage. `live` is null
+// where the object does not exist. Errors: 409 with a cause FieldManagerConflict for each field, 400 for metadata.managedFields
+// in the configuration, 422/500 for documents that do not fit the schema.
+// A result equal to `live` but for a manager's time keeps that time, so that the write can be left out.
+Result<Document> server_side_apply(const ManagedResource& resource, const Document* live, const Document& configuration,
+                                   std::string_view manager, bool force, WallTime now);
+
+// The pieces, for tests and for the scale subresource.
+// All fields of a document that a manager would own ("metadata" and what it strips included).
+Result<FieldSet> field_set_of(const TypeSchema* type, const Document& object);
+
+}  // namespace onebin::apimachinery

@@ -1,0 +1,14 @@
+// Strategic merge patch: lists merge by key as the schema says, with the directives $patch (merge, replace, delete),
+// $retainKeys, $deleteFromPrimitiveList/… and $setElementOrder/….
+// Source: kubernetes/community, "Strategic Merge Patch" (devel/sig-api-machinery/strategic-merge-patch.md).
+#pragma once
+#include <onebin/apimachinery/document.hpp>
+#include <onebin/base/result.hpp>
+
+namespace onebin::apimachinery {
+struct TypeSchema;
+
+// Directives are consumed. Errors: 400 or 422 with upstream's texts ("map: map[…] does not contain declared merge key: name").
+Result<Document> apply_strategic_merge_patch(const TypeSchema& schema, Document original, Document patch);
+
+}  // namespace onebin::apimachinery
