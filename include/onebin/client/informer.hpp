@@ -46,9 +46,10 @@ class RawInformer {
  private:
   async::Task<void> run();
   async::Task<Result<void>> list_and_watch();
-  async::Task<Result<void>> relist();
   async::Task<Result<void>> watch_from(std::string resource_version);
-  Result<void> apply(const WatchEvent& event, std::string& resource_version);
+  Result<void> apply(const WatchEvent& event);
+  Result<void> apply_initial(const WatchEvent& event, std::map<std::string, CachedObject, std::less<>>& fresh, bool& initial);
+  void replace(std::map<std::string, CachedObject, std::less<>> fresh);
   void store(std::string key, Bytes object, std::string resource_version);
   void erase(const std::string& key);
   void became_synced();

@@ -1,0 +1,187 @@
+#include <onebin/client/informer.hpp>
+
+#include <onebin/async/timer.hpp>
+#include <onebin/base/log.hpp>
+#include <onebin/base/random.hpp>
+
+namespace onebin::client {
+namespace {
+constexpr Duration kRetryFirst = 200ms, kRetryMax = 10s;
+// A server ends a watch within this time; past it a silent connection is dead. The same bounds as client-go's reflector.
+constexpr std::int64_t kWatchSecondsMin = 300, kWatchSecondsSpread = 300;
+constexpr Duration kWatchGrace = 30s;
+
+void append(std::string& query, std::string_view key, std::string_view value) {
+  if (value.empty()) return;
+  if (!query.empty()) query.push_back('&');
+  query.append(key).append("=").append(escape_query(value));
+}
+}  // namespace
+
+std::string object_key(std::string_view ns, std::string_view name) {
+  std::string k(ns);
+  if (!k.empty()) k.push_back('/');
+  return k.append(name);
+}
+
+std::pair<std::string, std::string> split_key(std::string_view key) {
+  auto slash = key.find('/');
+  if (slash == std::string_view::npos) return {"", std::string(key)};
+  return {std::string(key.substr(0, slash)), std::string(key.substr(slash + 1))};
+}
+
+RawInformer::RawInformer(Client& client, api::ResourceInfo resource, Options options)
+    : client_(client), resource_(std::move(resource)), options_(std::move(options)), group_("informer " + resource_.plural) {}
+RawInformer::~RawInformer() = default;
+
+void RawInformer::add_handler(Handler handler) {
+  for (const auto& [key, item] : items_) handler(key, nullptr, item.object);
+  handlers_.push_back(std::move(handler));
+}
+
+void RawInformer::start() { group_.spawn(run()); }
+
+async::Task<void> RawInformer::stop() {
+  group_.cancel();
+  co_await group_.join();
+}
+
+async::Task<Result<void>> RawInformer::wait_synced() {
+  while (!synced_) {
+    Status s = co_await sync_waiters_.wait();
+    if (!s) co_return s;
+  }
+  co_return Result<void>();
+}
+
+Bytes RawInformer::get(std::string_view key) const {
+  auto it = items_.find(key);
+  return it == items_.end() ? nullptr : it->second.object;
+}
+
+void RawInformer::became_synced() {
+  if (synced_) return;
+  synced_ = true;
+  sync_waiters_.wake_all();
+}
+
+async::Task<void> RawInformer::run() {
+  Duration retry = kRetryFirst;
+  for (;;) {
+    SteadyTime began = async::Loop::current().now();
+    Result<void> r = co_await list_and_watch();
+    if (r.is(Reason::Cancelled)) co_return;
+    bool lasted = async::Loop::current().now() - began > kRetryMax;
+    if (r.is_ok() || r.is(Reason::Expired) || r.is(Reason::Gone)) {
+      if (lasted) {
+        retry = kRetryFirst;
+        continue;
+      }
+    } else {
+      log_debug("list and watch failed", {{"resource", resource_.plural}, {"error", r.status()}});
+    }
+    Duration jitter(static_cast<std::int64_t>(static_cast<double>(retry.count()) * system_rng().unit()));
+    Status s = co_await async::sleep_for(retry + jitter);
+    if (!s) co_return;
+    retry = lasted ? kRetryFirst : std::min(retry * 2, kRetryMax);
+  }
+}
+
+// One watch does both: without a revision to continue from it asks for the initial events, whose objects are shared with the
+// server's cache where the transport is local.
+async::Task<Result<void>> RawInformer::list_and_watch() {
+  Result<void> r = co_await watch_from(last_resource_version_);
+  if (r.is(Reason::Expired) || r.is(Reason::Gone)) last_resource_version_.clear();
+  co_return r;
+}
+
+async::Task<Result<void>> RawInformer::watch_from(std::string resource_version) {
+  ApiRequest q;
+  q.path = resource_path(resource_, options_.ns);
+  auto seconds = kWatchSecondsMin + static_cast<std::int64_t>(system_rng().below(kWatchSecondsSpread));
+  q.query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=" + std::to_string(seconds);
+  bool initial = resource_version.empty();
+  if (initial) q.query.append("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+  append(q.query, "resourceVersion", resource_version);
+  append(q.query, "labelSelector", options_.label_selector);
+  append(q.query, "fieldSelector", options_.field_selector);
+  Result<std::unique_ptr<WatchStream>> stream = co_await client_.transport().watch(std::move(q));
+  if (!stream) co_return stream.status();
+  std::map<std::string, CachedObject, std::less<>> fresh;
+  for (;;) {
+    Result<std::vector<WatchEvent>> events = co_await async::with_timeout(std::chrono::seconds(seconds) + kWatchGrace, (*stream)->next());
+    if (!events) {
+      if (events.is(Reason::Closed)) co_return Result<void>();
+      co_return events.status();
+    }
+    for (const auto& event : *events) {
+      Result<void> applied;
+      if (initial) applied = apply_initial(event, fresh, initial);
+      else applied = apply(event);
+      if (!applied) co_return applied.status();
+    }
+  }
+}
+
+Result<void> RawInformer::apply_initial(const WatchEvent& event, std::map<std::string, CachedObject, std::less<>>& fresh, bool& initial) {
+  if (event.type == WatchType::Error) return event.error;
+  Result<api::ObjectHeader> h = api::peek(*event.object);
+  if (!h) return h.status();
+  if (event.type != WatchType::Bookmark) {
+    std::string key = object_key(h->namespace_, h->name);
+    if (event.type == WatchType::Deleted) fresh.erase(key);
+    else fresh[std::move(key)] = CachedObject{event.object, h->resource_version};
+    return {};
+  }
+  initial = false;
+  replace(std::move(fresh));
+  last_resource_version_ = h->resource_version;
+  became_synced();
+  return {};
+}
+
+// Turns the difference to the cache into events, so that handlers miss nothing over a gap.
+void RawInformer::replace(std::map<std::string, CachedObject, std::less<>> fresh) {
+  std::vector<std::string> gone;
+  for (const auto& [key, item] : items_)
+    if (!fresh.count(key)) gone.push_back(key);
+  for (const auto& key : gone) erase(key);
+  for (auto& [key, item] : fresh) {
+    auto at = items_.find(key);
+    if (at != items_.end() && at->second.resource_version == item.resource_version) continue;
+    store(key, std::move(item.object), std::move(item.resource_version));
+  }
+}
+
+Result<void> RawInformer::apply(const WatchEvent& event) {
+  if (event.type == WatchType::Error) return event.error;
+  Result<api::ObjectHeader> h = api::peek(*event.object);
+  if (!h) return h.status();
+  last_resource_version_ = h->resource_version;
+  if (event.type == WatchType::Bookmark) return {};
+  std::string key = object_key(h->namespace_, h->name);
+  if (event.type == WatchType::Deleted) {
+    // The last state of the object is what handlers get as `before`.
+    auto it = items_.find(key);
+    if (it != items_.end()) it->second.object = event.object;
+    erase(key);
+  } else {
+    store(std::move(key), event.object, h->resource_version);
+  }
+  return {};
+}
+
+void RawInformer::store(std::string key, Bytes object, std::string resource_version) {
+  CachedObject& slot = items_[key];
+  Bytes before = std::exchange(slot.object, object);
+  slot.resource_version = std::move(resource_version);
+  for (const auto& h : handlers_) h(key, before, object);
+}
+
+void RawInformer::erase(const std::string& key) {
+  auto node = items_.extract(key);
+  if (node.empty()) return;
+  for (const auto& h : handlers_) h(node.key(), node.mapped().object, nullptr);
+}
+
+}  // namespace onebin::client
