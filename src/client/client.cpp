@@ -1,5 +1,6 @@
 #include <onebin/client/client.hpp>
 
+#include <onebin/api/meta_v1.hpp>
 #include <onebin/base/bytes.hpp>
 
 #include <nlohmann/json.hpp>

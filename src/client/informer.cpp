@@ -31,7 +31,7 @@ std::pair<std::string, std::string> split_key(std::string_view key) {
 }
 
 RawInformer::RawInformer(Client& client, api::ResourceInfo resource, Options options)
-    : client_(client), resource_(std::move(resource)), options_(std::move(options)), group_("informer " + resource_.plural) {}
+    : client_(client), resource_(std::move(resource)), options_(std::move(options)), group_("informer " + std::string(resource_.plural)) {}
 RawInformer::~RawInformer() = default;
 
 void RawInformer::add_handler(Handler handler) {
@@ -125,12 +125,12 @@ async::Task<Result<void>> RawInformer::watch_from(std::string resource_version) 
 
 Result<void> RawInformer::apply_initial(const WatchEvent& event, std::map<std::string, CachedObject, std::less<>>& fresh, bool& initial) {
   if (event.type == WatchType::Error) return event.error;
-  Result<api::ObjectHeader> h = api::peek(*event.object);
+  Result<ObjectHeader> h = peek(*event.object);
   if (!h) return h.status();
   if (event.type != WatchType::Bookmark) {
     std::string key = object_key(h->namespace_, h->name);
     if (event.type == WatchType::Deleted) fresh.erase(key);
-    else fresh[std::move(key)] = CachedObject{event.object, h->resource_version};
+    else fresh[std::move(key)] = CachedObject{event.object, std::string(h->resource_version)};
     return {};
   }
   initial = false;
@@ -155,7 +155,7 @@ void RawInformer::replace(std::map<std::string, CachedObject, std::less<>> fresh
 
 Result<void> RawInformer::apply(const WatchEvent& event) {
   if (event.type == WatchType::Error) return event.error;
-  Result<api::ObjectHeader> h = api::peek(*event.object);
+  Result<ObjectHeader> h = peek(*event.object);
   if (!h) return h.status();
   last_resource_version_ = h->resource_version;
   if (event.type == WatchType::Bookmark) return {};
@@ -166,7 +166,7 @@ Result<void> RawInformer::apply(const WatchEvent& event) {
     if (it != items_.end()) it->second.object = event.object;
     erase(key);
   } else {
-    store(std::move(key), event.object, h->resource_version);
+    store(std::move(key), event.object, std::string(h->resource_version));
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // Client: typed access to the API for onebin's own components.
 #pragma once
 #include <onebin/api/codec.hpp>
+#include <onebin/client/objects.hpp>
 #include <onebin/client/transport.hpp>
 
 #include <optional>
@@ -107,14 +108,14 @@ class Client {
  private:
   template <class T>
   static Result<List<T>> decode_list(std::string_view protobuf) {
-    Result<api::RawList> raw = api::split_list(protobuf);
+    Result<RawList> raw = split_list(protobuf);
     if (!raw) return raw.status();
     List<T> out;
     out.resource_version = raw->resource_version;
     out.continue_ = raw->continue_;
     out.items.reserve(raw->items.size());
     for (const auto& item : raw->items) {
-      Result<T> object = api::from_protobuf_bare<T>(item);
+      Result<T> object = api::from_message<T>(item);
       if (!object) return object.status();
       out.items.push_back(std::move(*object));
     }

@@ -17,7 +17,7 @@ struct ObjectRef {
 template <class T>
 ObjectRef ref_of(const T& object) {
   const auto& r = api::resource_of<T>();
-  return {r.group.empty() ? r.version : r.group + "/" + r.version, r.kind, object.metadata.namespace_, object.metadata.name,
+  return {r.api_version(), std::string(r.kind), object.metadata.namespace_, object.metadata.name,
           object.metadata.uid, object.metadata.resource_version, {}};
 }
 
