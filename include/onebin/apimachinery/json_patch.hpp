@@ -1,5 +1,5 @@
-// JSON Patch (RFC 6902), with the behaviour of the library that kube-apiserver uses: a remove of what is not there is an
-// error, negative array indices are not supported, and copies are bounded.
+// JSON Patch (RFC 6902), with the behaviour of the library that kube-apiserver uses: to remove what is not there is an
+// error, to replace it is not; an index below 0 counts from the end; copies are bounded.
 #pragma once
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/result.hpp>

@@ -1,0 +1,80 @@
+#include <onebin/apimachinery/defaulting.hpp>
+
+#include <onebin/apimachinery/schema.hpp>
+
+#include <unordered_map>
+
+namespace onebin::apimachinery {
+namespace {
+
+void apply(const TypeSchema& type, Document& object, int depth);
+
+void apply_one(const FieldSchema& f, Document& value, int depth) {
+  if (f.is_message()) apply(*f.message, value, depth);
+}
+
+void apply_field(const FieldSchema& f, Document& value, int depth) {
+  if (f.is_list()) {
+    if (value.is_array())
+      for (auto& v : value) apply_one(f, v, depth);
+  } else if (f.is_map()) {
+    if (value.is_object())
+      for (auto& v : value) apply_one(f, v, depth);
+  } else {
+    apply_one(f, value, depth);
+  }
+}
+
+// Whether a struct of this type that is absent would get defaults inside: it is then made, as a Go struct that is no
+// pointer always is there.
+bool has_inner_default(const TypeSchema& type, int depth) {
+  static std::unordered_map<const TypeSchema*, bool> known;
+  if (auto it = known.find(&type); it != known.end()) return it->second;
+  if (depth > 32) return false;
+  bool found = false;
+  for (const auto& f : type.fields) {
+    if (!f.rules->default_json.empty()) found = true;
+    else if (f.is_message() && f.cardinality == Cardinality::Single && f.proto_number != 0) found = has_inner_default(*f.message, depth + 1);
+    if (found) break;
+  }
+  bool built_in = !type.fields.empty() && type.fields.back().proto_number != 0;
+  if (built_in) known[&type] = found;  // custom resources' tables come and go, their addresses recur
+  return found;
+}
+
+void apply(const TypeSchema& type, Document& object, int depth) {
+  if (depth > 200) return;
+  if (type.shape == Shape::Array || type.shape == Shape::Map) {
+    if (!object.is_structured()) return;
+    for (auto& v : object) apply_field(type.fields[0], v, depth + 1);
+    return;
+  }
+  if (type.shape != Shape::Object || !object.is_object()) return;
+  for (const auto& f : type.fields) {
+    bool has_default = !f.rules->default_json.empty();
+    if (!has_default && !f.is_message()) continue;
+    auto it = object.find(f.json_name);
+    bool absent = it == object.end() || (it->is_null() && !f.nullable);
+    if (absent && has_default) {
+      auto value = Document::parse(f.rules->default_json, nullptr, false);
+      if (value.is_discarded()) continue;
+      auto& slot = object[std::string(f.json_name)];
+      slot = std::move(value);
+      apply_field(f, slot, depth + 1);
+    } else if (absent) {
+      bool always_there = f.cardinality == Cardinality::Single && f.proto_number != 0;
+      if (!always_there || !has_inner_default(*f.message, 0)) continue;
+      auto& slot = object[std::string(f.json_name)];
+      slot = Document::object();
+      apply_field(f, slot, depth + 1);
+    } else {
+      apply_field(f, *it, depth + 1);
+    }
+  }
+}
+
+}  // namespace
+
+void apply_defaults(const TypeSchema& type, Document& object) { apply(type, object, 0); }
+
+}  // namespace onebin::apimachinery
