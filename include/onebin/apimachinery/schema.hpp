@@ -103,6 +103,7 @@ struct TypeSchema {
   Atomicity atomicity = Atomicity::Unset;
   bool preserve_unknown = false;   // members that are not in fields are kept (custom resources)
   bool embedded_resource = false;  // x-kubernetes-embedded-resource
+  bool no_protobuf = false;        // upstream gives it no protobuf form (Table); the numbers here are for use in the process only
   bool has_type_meta = false;      // kind and apiVersion are its first two fields (never in protobuf's message)
   bool has_object_meta = false;    // has metadata of type ObjectMeta
   std::string_view description;

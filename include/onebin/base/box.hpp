@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace onebin {
@@ -17,8 +18,13 @@ class Box {
   Box(std::nullopt_t) {}                                            // NOLINT: implicit, as std::optional
   Box(const T& value) : p_(new T(value)) {}                         // NOLINT
   Box(T&& value) : p_(new T(std::move(value))) {}                   // NOLINT
-  Box(const std::optional<T>& o) : p_(o ? new T(*o) : nullptr) {}   // NOLINT
-  Box(std::optional<T>&& o) : p_(o ? new T(std::move(*o)) : nullptr) {}  // NOLINT
+  // Templates, since std::optional may not be named of an incomplete type.
+  template <class U>
+    requires std::is_same_v<U, T>
+  Box(const std::optional<U>& o) : p_(o ? new T(*o) : nullptr) {}   // NOLINT
+  template <class U>
+    requires std::is_same_v<U, T>
+  Box(std::optional<U>&& o) : p_(o ? new T(std::move(*o)) : nullptr) {}  // NOLINT
   Box(const Box& o) : p_(o.p_ ? new T(*o.p_) : nullptr) {}
   Box(Box&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
   ~Box() { delete p_; }
@@ -36,7 +42,9 @@ class Box {
   T* get() { return p_; }  // null when empty
   const T* get() const { return p_; }
   std::optional<T> to_optional() const { return p_ ? std::optional<T>(*p_) : std::nullopt; }
-  operator std::optional<T>() const { return to_optional(); }  // NOLINT
+  template <class U>
+    requires std::is_same_v<U, T>
+  operator std::optional<U>() const { return to_optional(); }  // NOLINT
 
   template <class... A>
   T& emplace(A&&... a) { *this = Box(T{std::forward<A>(a)...}); return *p_; }
