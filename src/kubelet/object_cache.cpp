@@ -1,0 +1,93 @@
+#include "kubelet/object_cache.hpp"
+
+#include <onebin/async/timer.hpp>
+
+namespace onebin::kubelet {
+
+ObjectCache::Entry& ObjectCache::open(const Key& key, const api::ResourceInfo& resource, const std::string& ns, const std::string& name) {
+  Entry& e = entries_[key];
+  if (e.informer) return e;
+  client::RawInformer::Options options;
+  options.ns = ns;
+  options.field_selector = "metadata.name=" + name;
+  e.informer = std::make_unique<client::RawInformer>(client_, resource, std::move(options));
+  e.informer->add_handler([this, key](const std::string&, const Bytes&, const Bytes&) {
+    auto i = entries_.find(key);
+    if (i == entries_.end() || !changed_) return;
+    std::set<std::string> users = i->second.users;
+    for (const auto& uid : users) changed_(uid);
+  });
+  e.informer->start();
+  return e;
+}
+
+async::Task<void> ObjectCache::close(std::unique_ptr<client::RawInformer> informer) { co_await informer->stop(); }
+
+void ObjectCache::release(const Key& key, const std::string& uid) {
+  auto i = entries_.find(key);
+  if (i == entries_.end()) return;
+  i->second.users.erase(uid);
+  if (!i->second.users.empty()) return;
+  std::unique_ptr<client::RawInformer> informer = std::move(i->second.informer);
+  entries_.erase(i);
+  group_.spawn(close(std::move(informer)));
+}
+
+void ObjectCache::set_references(const std::string& uid, const std::string& ns, const References& refs) {
+  std::set<Key> wanted;
+  for (const auto& name : refs.config_maps) {
+    Key key = "configmaps/" + ns + "/" + name;
+    open(key, api::resource_of<core::ConfigMap>(), ns, name).users.insert(uid);
+    wanted.insert(std::move(key));
+  }
+  for (const auto& name : refs.secrets) {
+    Key key = "secrets/" + ns + "/" + name;
+    open(key, api::resource_of<core::Secret>(), ns, name).users.insert(uid);
+    wanted.insert(std::move(key));
+  }
+  std::set<Key> before = std::move(by_pod_[uid]);
+  for (const auto& key : before)
+    if (!wanted.contains(key)) release(key, uid);
+  if (wanted.empty()) by_pod_.erase(uid);
+  else by_pod_[uid] = std::move(wanted);
+}
+
+template <class T>
+async::Task<Result<T>> ObjectCache::fetch(std::string kind, std::string ns, std::string name, Duration limit) {
+  auto i = entries_.find(kind + "s/" + ns + "/" + name);
+  if (i == entries_.end()) co_return internal_error("the " + kind + " " + name + " is not watched");
+  client::RawInformer* informer = i->second.informer.get();
+  if (!informer->synced()) {
+    Result<void> synced = co_await async::with_timeout(limit, informer->wait_synced());
+    if (!synced) co_return synced.status().with_context("failed to sync " + kind + " cache");
+    i = entries_.find(kind + "s/" + ns + "/" + name);
+    if (i == entries_.end()) co_return cancelled();
+    informer = i->second.informer.get();
+  }
+  Bytes bytes = informer->get(client::object_key(ns, name));
+  if (!bytes) co_return not_found(kind, name);
+  co_return api::from_protobuf<T>(*bytes);
+}
+
+async::Task<ReferencedObjects> ObjectCache::snapshot(std::string ns, References refs, Duration limit) {
+  ReferencedObjects out;
+  for (const auto& name : refs.config_maps) {
+    Result<core::ConfigMap> r = co_await fetch<core::ConfigMap>("configmap", ns, name, limit);
+    out.config_maps.emplace(name, std::move(r));
+  }
+  for (const auto& name : refs.secrets) {
+    Result<core::Secret> r = co_await fetch<core::Secret>("secret", ns, name, limit);
+    out.secrets.emplace(name, std::move(r));
+  }
+  co_return out;
+}
+
+async::Task<void> ObjectCache::stop() {
+  changed_ = nullptr;
+  for (auto& [key, e] : entries_) group_.spawn(close(std::move(e.informer)));
+  entries_.clear();
+  by_pod_.clear();
+  co_await group_.join();
+}
+
+}  // namespace onebin::kubelet
