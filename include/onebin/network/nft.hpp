@@ -63,7 +63,8 @@ struct Set {
 struct Meta { enum class Key : std::uint8_t { Protocol = 1, Mark = 3, IifName = 6, OifName = 7, NfProto = 15, L4Proto = 16 } key; Reg reg = 0; bool set = false; bool operator==(const Meta&) const = default; };
 struct Payload { enum class Base : std::uint8_t { Link = 0, Network = 1, Transport = 2 } base; std::uint32_t offset = 0, length = 0; Reg reg = 0; bool operator==(const Payload&) const = default; };
 struct Ct { enum class Key : std::uint8_t { State = 0, Direction = 1, Status = 2, Mark = 3 } key; Reg reg = 0; bool set = false; bool operator==(const Ct&) const = default; };
-struct Fib { bool daddr = true; bool oif_missing_check = false; Reg reg = 0; bool operator==(const Fib&) const = default; };  // address type, or (saddr . iif) oif
+// The type of an address (kLocal, ...), 4 octets; or whether a route for the source leads back out of the input interface, 1 octet.
+struct Fib { enum class Of : std::uint8_t { SourceType, DestinationType, ReversePath } of; Reg reg = 0; bool operator==(const Fib&) const = default; };
 struct Compare { Reg reg = 0; bool equal = true; std::string data; bool operator==(const Compare&) const = default; };
 struct Bitwise { Reg reg = 0; std::string mask, xor_; bool operator==(const Bitwise&) const = default; };
 struct Immediate { Reg reg = 0; std::string data; bool operator==(const Immediate&) const = default; };
@@ -73,7 +74,8 @@ struct Numgen { Reg reg = 0; std::uint32_t modulus = 1; bool operator==(const Nu
 struct Nat { bool dnat = true; bool v6 = false; Reg address = 0; std::optional<Reg> port; bool operator==(const Nat&) const = default; };
 struct Masquerade { bool random = true; bool operator==(const Masquerade&) const = default; };
 struct Reject { bool tcp_reset = false; bool operator==(const Reject&) const = default; };  // else ICMP(v6) port unreachable
-struct DynSet { std::string set; Reg key = 0; std::uint64_t timeout_ms = 0; bool operator==(const DynSet&) const = default; };  // add, or refresh
+// Adds the key, or refreshes its timeout (its value stays); or removes it. `data` is the register of a map's value.
+struct DynSet { std::string set; Reg key = 0; std::optional<Reg> data; bool remove = false; bool operator==(const DynSet&) const = default; };
 struct Counter { bool operator==(const Counter&) const = default; };
 
 using Expr = std::variant<Meta, Payload, Ct, Fib, Compare, Bitwise, Immediate, Verdict, Lookup, Numgen, Nat, Masquerade, Reject, DynSet, Counter>;
@@ -102,6 +104,10 @@ struct Table {
   std::map<std::string, Set> sets;
   bool operator==(const Table&) const = default;
 };
+
+constexpr std::uint32_t kLocal = 2, kBroadcast = 3, kMulticast = 5;  // Fib's address types (RTN_*)
+constexpr std::uint32_t kCtNew = 8, kCtEstablished = 2, kCtRelated = 4;  // Ct::Key::State, a bit mask
+constexpr std::uint32_t kCtSourceNat = 16, kCtDestinationNat = 32;       // Ct::Key::Status, a bit mask
 
 // Pieces of rules and keys.
 std::string key(std::initializer_list<std::string> parts);  // each padded to 4 octets
@@ -146,23 +152,25 @@ class Socket {
   static Result<std::unique_ptr<Socket>> open();
 };
 
-// Keeps one table as it should be: the shell around difference().
+// Sends the changes of one table, and clears up after them.
 class TableKeeper {
  public:
   TableKeeper(Socket& socket, std::string table) : socket_(socket), name_(std::move(table)) {}
-  // The first call replaces the table; later ones send differences. After a failure the next call replaces it again.
-  Result<void> apply(Table to);
-  // Deletes emptied chains; call a second or more after the apply that left them. True when none is left.
+  // Replaces the table, whatever is in it, at once.
+  Result<void> replace(const Table& to);
+  // Sends the difference. Both may be parts of the table, as long as every set that others use too is in both.
+  // After a failure nothing of it is applied and in_step() is false: replace.
+  Result<void> update(const Table& from, const Table& to);
+  bool in_step() const { return known_; }
+  // Deletes emptied chains; call a second or more after the update that left them. True when none is left.
   bool collect();
   bool has_stale() const { return !stale_.empty(); }
-  const Table& current() const { return current_; }
   Result<void> remove();
 
  private:
   Socket& socket_;
   std::string name_;
   bool known_ = false;
-  Table current_;
   std::vector<std::string> stale_;
 };
 
