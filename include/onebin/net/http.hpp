@@ -84,6 +84,8 @@ class ResponseWriter {
   // 101 Switching Protocols with `headers` (Upgrade among them; Connection is added). HTTP/1.1 only: BadRequest otherwise.
   // The caller owns the connection from here on.
   virtual Task<Result<StreamPtr>> upgrade(Headers headers) = 0;
+  // In place of the server's write_timeout, for answers that a client may rightly leave standing (followed logs). 0: none.
+  virtual void set_write_timeout(Duration) {}
   virtual bool started() const = 0;             // send, start or upgrade was called
   virtual int status() const = 0;               // 0 before
   virtual std::uint64_t body_bytes() const = 0; // handed to write() and send()

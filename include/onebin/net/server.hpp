@@ -20,7 +20,7 @@ struct ServerConfig {
   std::string name = "http";               // in logs
   std::vector<Address> listen;
   std::vector<std::string> listen_unix;    // paths
-  TlsServerProvider tls;                   // null: plain
+  TlsServerProvider tls;                   // null: plain. Unix sockets are always plain.
   bool http2 = true;
   ServerLimits limits;
 };

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@ namespace onebin::net {
 using async::Task;
 
 // At most one read and one write are under way at a time (one of each may overlap). A Stream is destroyed only when
-// neither is; close() ends both, which then return Closed. Errors: Closed (reset, broken pipe, close()), Cancelled,
+// neither is; close() ends both, which then return Closed. A cancelled read loses no bytes. Errors: Closed (reset, broken pipe, close()), Cancelled,
 // Timeout (set_write_timeout), others as InternalError.
 class Stream {
  public:
@@ -30,6 +31,8 @@ class Stream {
   virtual Task<Result<void>> write_v(std::span<const std::string_view> parts);
   // Returns when read_some is likely to return at once, holding no buffer meanwhile. May return early.
   virtual Task<Result<void>> wait_readable();
+  // read_some without waiting; nullopt when there is nothing now, or the stream cannot tell.
+  virtual std::optional<Result<std::size_t>> try_read_some(char* data, std::size_t size);
   // Half-close: the peer reads an end of stream.
   virtual Task<Result<void>> shutdown_write() = 0;
   virtual void close() = 0;

@@ -40,11 +40,10 @@ using WebSocketPtr = std::unique_ptr<WebSocket>;
 
 bool is_websocket_upgrade(const Request& request);
 
-// Accepts an upgrade, choosing the first of `supported` that the client offers. `supported` empty: any offer, none
+// Accepts an upgrade, agreeing on the first of the client's offers that is among `supported`. `supported` empty: any offer, none
 // agreed. When none fits, or the request is no upgrade, answers 400 or 403 itself and returns the error.
 Task<Result<WebSocketPtr>> websocket_accept(Request& request, ResponseWriter& writer, std::vector<std::string> supported,
                                             WebSocket::Options options = {});
-struct WsRefused { int status = 0; std::string body; };
 // Connects. A refusal is an error whose code() is the answer's, its message from the body's first 1 KB.
 Task<Result<WebSocketPtr>> websocket_connect(HttpClient& client, ClientRequest request, std::vector<std::string> offered,
                                              WebSocket::Options options = {});
