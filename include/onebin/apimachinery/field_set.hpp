@@ -4,6 +4,7 @@
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/result.hpp>
 
+#include <compare>
 #include <map>
 #include <string>
 #include <string_view>
@@ -26,8 +27,7 @@ struct PathElement {
   std::string to_string() const;                            // ".name", `[name="x"]`, `[="v"]`, "[0]"
 
   bool operator==(const PathElement&) const = default;
-  // Keys and values compare as the values they hold, not as text.
-  friend bool operator<(const PathElement& a, const PathElement& b);
+  auto operator<=>(const PathElement&) const = default;
 };
 using FieldPathElements = std::vector<PathElement>;
 std::string to_string(const FieldPathElements& path);
@@ -38,8 +38,8 @@ class FieldSet {
   bool member = false;
   std::map<PathElement, FieldSet> children;
 
-  bool empty() const { return !member && children.empty(); }  // no empty nodes are kept, see prune_empty
-  void insert(const FieldPathElements& path);
+  bool empty() const { return !member && children.empty(); }  // no empty nodes are kept
+  void insert(const FieldPathElements& path);  // the empty path is no member
   bool has(const FieldPathElements& path) const;
   std::size_t size() const;
   bool operator==(const FieldSet&) const = default;
@@ -48,7 +48,7 @@ class FieldSet {
   FieldSet intersection(const FieldSet& other) const;
   FieldSet difference(const FieldSet& other) const;            // exact paths
   FieldSet recursive_difference(const FieldSet& other) const;  // a member of `other` takes all below it along
-  FieldSet leaves() const;                                     // members with nothing below
+  // A node's own members first, then what lies below them.
   std::vector<FieldPathElements> paths() const;
 
   static Result<FieldSet> parse(const Document& fields_v1);

@@ -1,0 +1,225 @@
+#include <onebin/apimachinery/field_set.hpp>
+
+#include <onebin/apimachinery/field_error.hpp>
+
+#include <cmath>
+
+namespace onebin::apimachinery {
+namespace {
+
+std::string dump(const Document& v) { return v.dump(-1, ' ', false, Document::error_handler_t::replace); }
+
+// 80.0 and 80 are one value, and so must be one text.
+Document canonical(const Document& v) {
+  if (v.is_number_float()) {
+    double d = v.get<double>();
+    if (std::trunc(d) == d && std::abs(d) < 9e15) return static_cast<std::int64_t>(d);
+  }
+  return v;
+}
+
+std::string value_text(const Document& v) {
+  if (v.is_string()) return go_quote(v.get_ref<const std::string&>());
+  if (v.is_number_float()) return go_float(v.get<double>());
+  if (v.is_array()) {
+    std::string out = "[";
+    for (const auto& e : v) out += (out.size() > 1 ? "," : "") + value_text(e);
+    return out + "]";
+  }
+  if (v.is_object()) {
+    std::string out;
+    for (const auto& [k, e] : v.items()) out += k + "=" + value_text(e);
+    return out;
+  }
+  return dump(v);
+}
+
+}  // namespace
+
+PathElement PathElement::key(const Document& keys) {
+  Document out = Document::object();
+  for (const auto& [k, v] : keys.items()) out[k] = canonical(v);
+  return {Kind::Key, dump(out)};
+}
+PathElement PathElement::value(const Document& value) { return {Kind::Value, dump(canonical(value))}; }
+PathElement PathElement::index(std::size_t i) { return {Kind::Index, std::to_string(i)}; }
+
+std::string PathElement::serialize() const {
+  static constexpr char kPrefix[] = {'f', 'k', 'v', 'i'};
+  std::string out;
+  out.reserve(text.size() + 2);
+  out += kPrefix[static_cast<std::size_t>(kind)];
+  out += ':';
+  return out += text;
+}
+
+Result<PathElement> PathElement::parse(std::string_view text) {
+  if (text.size() < 2) return bad_request("key must be 2 characters long:");
+  if (text[1] != ':') return bad_request("missing colon: " + std::string(text));
+  auto rest = text.substr(2);
+  switch (text[0]) {
+    case 'f': return field(rest);
+    case 'i':
+      if (rest.empty() || rest.find_first_not_of("0123456789") != std::string_view::npos) return bad_request("invalid index: " + std::string(text));
+      return PathElement{Kind::Index, std::string(rest)};
+    case 'k': case 'v': {
+      auto v = Document::parse(rest, nullptr, false);
+      if (v.is_discarded() || (text[0] == 'k' && !v.is_object())) return bad_request("parsing key as path element: " + std::string(text));
+      return text[0] == 'k' ? key(v) : value(v);
+    }
+    default: return Status(Reason::NotFound, "unknown path element type");
+  }
+}
+
+std::string PathElement::to_string() const {
+  switch (kind) {
+    case Kind::Field: return "." + text;
+    case Kind::Index: return "[" + text + "]";
+    case Kind::Value: return "[=" + value_text(Document::parse(text, nullptr, false)) + "]";
+    case Kind::Key: {
+      std::string out = "[";
+      for (const auto& [k, v] : Document::parse(text, nullptr, false).items()) out += (out.size() > 1 ? "," : "") + k + "=" + value_text(v);
+      return out + "]";
+    }
+  }
+  return {};
+}
+
+std::string to_string(const FieldPathElements& path) {
+  std::string out;
+  for (const auto& e : path) out += e.to_string();
+  return out;
+}
+
+void FieldSet::insert(const FieldPathElements& path) {
+  FieldSet* at = this;
+  for (const auto& e : path) at = &at->children[e];
+  if (!path.empty()) at->member = true;
+}
+
+bool FieldSet::has(const FieldPathElements& path) const {
+  const FieldSet* at = this;
+  for (const auto& e : path) {
+    auto it = at->children.find(e);
+    if (it == at->children.end()) return false;
+    at = &it->second;
+  }
+  return !path.empty() && at->member;
+}
+
+std::size_t FieldSet::size() const {
+  std::size_t n = 0;
+  for (const auto& [e, c] : children) n += c.size() + (c.member ? 1 : 0);
+  return n;
+}
+
+FieldSet FieldSet::union_with(const FieldSet& other) const {
+  FieldSet out = *this;
+  out.member = member || other.member;
+  for (const auto& [e, c] : other.children) {
+    auto [it, fresh] = out.children.try_emplace(e, c);
+    if (!fresh) it->second = it->second.union_with(c);
+  }
+  return out;
+}
+
+FieldSet FieldSet::intersection(const FieldSet& other) const {
+  FieldSet out;
+  out.member = member && other.member;
+  for (const auto& [e, c] : children) {
+    auto it = other.children.find(e);
+    if (it == other.children.end()) continue;
+    auto both = c.intersection(it->second);
+    if (!both.empty()) out.children.emplace_hint(out.children.end(), e, std::move(both));
+  }
+  return out;
+}
+
+FieldSet FieldSet::difference(const FieldSet& other) const {
+  FieldSet out;
+  out.member = member && !other.member;
+  for (const auto& [e, c] : children) {
+    auto it = other.children.find(e);
+    auto rest = it == other.children.end() ? c : c.difference(it->second);
+    if (!rest.empty()) out.children.emplace_hint(out.children.end(), e, std::move(rest));
+  }
+  return out;
+}
+
+FieldSet FieldSet::recursive_difference(const FieldSet& other) const {
+  FieldSet out;
+  out.member = member;
+  for (const auto& [e, c] : children) {
+    auto it = other.children.find(e);
+    if (it != other.children.end() && it->second.member) continue;
+    auto rest = it == other.children.end() ? c : c.recursive_difference(it->second);
+    if (!rest.empty()) out.children.emplace_hint(out.children.end(), e, std::move(rest));
+  }
+  return out;
+}
+
+void FieldSet::collect(FieldPathElements& prefix, std::vector<FieldPathElements>& out) const {
+  for (const auto& [e, c] : children) {
+    if (!c.member) continue;
+    out.push_back(prefix);
+    out.back().push_back(e);
+  }
+  for (const auto& [e, c] : children) {
+    prefix.push_back(e);
+    c.collect(prefix, out);
+    prefix.pop_back();
+  }
+}
+
+std::vector<FieldPathElements> FieldSet::paths() const {
+  std::vector<FieldPathElements> out;
+  FieldPathElements prefix;
+  collect(prefix, out);
+  return out;
+}
+
+namespace {
+Status parse_into(const Document& d, FieldSet& set, int depth) {
+  if (depth > 200) return bad_request("managed fields are nested too deeply");
+  if (!d.is_object() && !d.is_null()) return bad_request("managed fields must be an object");
+  bool any = false;
+  if (d.is_object())
+    for (const auto& [k, v] : d.items()) {
+      if (k == ".") {
+        set.member = true;
+        continue;
+      }
+      auto e = PathElement::parse(k);
+      if (!e) {
+        if (e.is(Reason::NotFound)) continue;  // of a later version
+        return e.status();
+      }
+      FieldSet child;
+      RETURN_IF_ERROR(parse_into(v, child, depth + 1));
+      if (child.empty()) continue;
+      set.children.insert_or_assign(std::move(*e), std::move(child));
+      any = true;
+    }
+  if (!any) set.member = true;
+  return {};
+}
+}  // namespace
+
+Result<FieldSet> FieldSet::parse(const Document& fields_v1) {
+  FieldSet out;
+  RETURN_IF_ERROR(parse_into(fields_v1, out, 0));
+  out.member = false;
+  return out;
+}
+
+Document FieldSet::serialize() const {
+  Document out = Document::object();
+  for (const auto& [e, c] : children) {
+    Document below = c.serialize();
+    if (c.member && !c.children.empty()) below["."] = Document::object();
+    out[e.serialize()] = std::move(below);
+  }
+  return out;
+}
+
+}  // namespace onebin::apimachinery
