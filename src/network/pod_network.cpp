@@ -58,7 +58,7 @@ class RealPodNetwork final : public PodNetwork {
  public:
   RealPodNetwork(PodNetworkConfig config, Rtnl rtnl, std::unique_ptr<nft::Socket> nft)
       : config_(std::move(config)), rtnl_(std::move(rtnl)), nft_(std::move(nft)), table_(*nft_, config_.table),
-        folder_(config_.run_dir + "/network/leases"), pool_(1) {}
+        folder_(config_.run_dir + "/network/leases"), undertaker_(4), pool_(1) {}
 
   Result<void> start();
 
@@ -113,6 +113,7 @@ class RealPodNetwork final : public PodNetwork {
   std::map<std::string, Pod> pods_;
   std::map<std::string, std::pair<std::size_t, std::unique_ptr<async::Semaphore>>> turns_;
   std::map<std::string, Lease> in_table_;  // the pool thread's: whose elements are in the kernel's table
+  async::BlockingPool undertaker_;  // deletes interfaces
   async::BlockingPool pool_;  // one thread: netlink's sockets and the table are used by it alone; last, so it ends first
 };
 
@@ -312,6 +313,12 @@ async::Task<Result<void>> RealPodNetwork::teardown(std::string pod_uid) {
   if (it == pods_.end()) co_return Result<void>();
   Lease lease = it->second.lease;
   PodRules now = rules();
+  // The kernel takes tens of milliseconds to drop an interface (it waits for all CPUs): not on the thread that makes pods.
+  Result<void> unlinked = co_await async::run_blocking(undertaker_, [this, pod_uid]() -> Result<void> {
+    ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::open());
+    return remove_pod_link(rtnl, netns_path(pod_uid), interface(pod_uid));
+  });
+  if (!unlinked) co_return unlinked;
   Result<void> r = co_await async::run_blocking(pool_, [this, now, lease] { return destroy(now, lease); });
   if (r) forget(pod_uid);  // otherwise the address stays taken and a later call tries again
   co_return r;
