@@ -1,0 +1,45 @@
+// Proxy: keeps the node's service rules in step with Services and EndpointSlices.
+#pragma once
+#include <onebin/api/core_v1.hpp>
+#include <onebin/api/discovery_v1.hpp>
+#include <onebin/client/informer.hpp>
+#include <onebin/proxy/ruleset.hpp>
+
+#include <memory>
+
+namespace onebin::proxy {
+
+struct Options {
+  NodeInfo node;
+  std::string table = "onebin";
+  Duration min_sync_period = 20ms;  // changes that come within it are applied together
+  int service_route_mtu = 1450;     // of the route that lets the node's processes reach service addresses
+};
+
+class Proxy {
+ public:
+  // The informers hold all namespaces, without selectors, and outlive the proxy; the owner starts them.
+  Proxy(client::Informer<api::core::v1::Service>& services, client::Informer<api::discovery::v1::EndpointSlice>& slices, Options options);
+  ~Proxy();  // after stop() has returned
+
+  // Fails when nftables cannot be used. The first rules are written when both informers are in step.
+  async::Task<Result<void>> start();
+  // Leaves the rules in place, so that a restart disturbs nothing.
+  async::Task<void> stop();
+  bool synced() const;  // the first rules are written
+  // The node's zone and pod ranges, when they become known or change.
+  void set_node(std::string zone, std::vector<Prefix> pod_cidrs);
+  // Removes the table and the route: for uninstalling.
+  static Result<void> remove(const Options& options);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The projections of API objects that rules are made from. nullopt: not to be proxied (headless, ExternalName, another's).
+std::optional<Service> project_service(const api::core::v1::Service& service);
+// Adds a slice's endpoints to the ports of `service`.
+void add_slice(Service& service, const api::discovery::v1::EndpointSlice& slice, const std::string& node_name);
+
+}  // namespace onebin::proxy
