@@ -24,7 +24,7 @@ Result<void> check_non_root(const core::Pod& pod, const core::Container& c, cons
   bool required = pod.spec.security_context && true_in(pod.spec.security_context->run_as_non_root);
   if (c.security_context && c.security_context->run_as_non_root) required = *c.security_context->run_as_non_root;
   if (!required) return {};
-  std::string where = " (pod: " + quoted(pod.metadata.name + "_" + pod.metadata.namespace_ + "(" + pod.metadata.uid + ")") + ", container: " + c.name + ")";
+  std::string where = " (pod: " + quote(pod.metadata.name + "_" + pod.metadata.namespace_ + "(" + pod.metadata.uid + ")") + ", container: " + c.name + ")";
   if (auto user = effective_user(pod, c)) {
     if (*user == 0) return bad_request("container's runAsUser breaks non-root policy" + where);
     return {};

@@ -196,7 +196,7 @@ Result<std::string> field_value(const core::Pod& pod, const PodFacts& facts, con
   if (auto sub = subscripted(path)) {
     const auto* m = sub->first == "metadata.labels" ? &pod.metadata.labels
                     : sub->first == "metadata.annotations" ? &pod.metadata.annotations : nullptr;
-    if (!m) return bad_request("fieldPath " + quoted(path) + " does not support subscript");
+    if (!m) return bad_request("fieldPath " + quote(path) + " does not support subscript");
     auto i = m->find(sub->second);
     return i == m->end() ? std::string() : i->second;
   }
@@ -269,7 +269,7 @@ Result<std::string> expand_sub_path(const core::VolumeMount& m, const EnvMap& en
     auto i = env.find(name);
     return i == env.end() ? nullptr : &i->second;
   }, &known);
-  if (!known) return bad_request("missing value for a reference in subPathExpr " + quoted(m.sub_path_expr));
+  if (!known) return bad_request("missing value for a reference in subPathExpr " + quote(m.sub_path_expr));
   return out;
 }
 

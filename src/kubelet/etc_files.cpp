@@ -45,20 +45,20 @@ Result<HostName> pod_host_name(const core::Pod& pod, const std::string& cluster_
   HostName out;
   if (pod.spec.hostname_override) {
     if (!apimachinery::is_dns1123_subdomain(*pod.spec.hostname_override).empty())
-      return bad_request("pod HostnameOverride " + quoted(*pod.spec.hostname_override) + " is not a valid DNS subdomain");
+      return bad_request("pod HostnameOverride " + quote(*pod.spec.hostname_override) + " is not a valid DNS subdomain");
     ASSIGN_OR_RETURN(out.name, truncated(*pod.spec.hostname_override));
     return out;
   }
   std::string name = pod.metadata.name;
   if (!pod.spec.hostname.empty()) {
     if (!apimachinery::is_dns1123_label(pod.spec.hostname).empty())
-      return bad_request("pod Hostname " + quoted(pod.spec.hostname) + " is not a valid DNS label");
+      return bad_request("pod Hostname " + quote(pod.spec.hostname) + " is not a valid DNS label");
     name = pod.spec.hostname;
   }
   ASSIGN_OR_RETURN(out.name, truncated(name));
   if (!pod.spec.subdomain.empty()) {
     if (!apimachinery::is_dns1123_label(pod.spec.subdomain).empty())
-      return bad_request("pod Subdomain " + quoted(pod.spec.subdomain) + " is not a valid DNS label");
+      return bad_request("pod Subdomain " + quote(pod.spec.subdomain) + " is not a valid DNS label");
     out.domain = pod.spec.subdomain + "." + pod.metadata.namespace_ + ".svc." + cluster_domain;
   }
   return out;

@@ -118,11 +118,11 @@ async::Task<HandlerResult> grpc_check(std::string host, std::uint16_t port, std:
   if (!r) {
     std::string where = host + ":" + std::to_string(port);
     if (r.is(Reason::Timeout))
-      co_return HandlerResult{Outcome::Failure, "timeout: failed to connect service " + quoted(where) + " within " + format_duration(limit)};
+      co_return HandlerResult{Outcome::Failure, "timeout: failed to connect service " + quote(where) + " within " + format_duration(limit)};
     co_return HandlerResult{Outcome::Failure, "error: health rpc probe failed: " + r.status().message()};
   }
   if (*r == 1) co_return HandlerResult{Outcome::Success, {}};
-  co_return HandlerResult{Outcome::Failure, "service unhealthy (responded with " + quoted(serving_name(*r)) + ")"};
+  co_return HandlerResult{Outcome::Failure, "service unhealthy (responded with " + quote(serving_name(*r)) + ")"};
 }
 
 }  // namespace onebin::kubelet

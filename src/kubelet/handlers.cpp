@@ -135,7 +135,7 @@ async::Task<HandlerResult> http_get(HandlerTarget target, core::HTTPGetAction ac
   Result<HandlerResult> r = co_await async::with_timeout(limit, get_following(scheme, host, port, path, std::move(headers), limit));
   if (r) co_return *r;
   std::string url = scheme + "://" + authority(host, port) + path;
-  co_return HandlerResult{Outcome::Failure, "Get " + quoted(url) + ": " + (r.is(Reason::Timeout) ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" : r.status().message())};
+  co_return HandlerResult{Outcome::Failure, "Get " + quote(url) + ": " + (r.is(Reason::Timeout) ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" : r.status().message())};
 }
 
 async::Task<HandlerResult> tcp_connect(HandlerTarget target, std::string host, apimachinery::IntOrString wanted, Duration limit) {

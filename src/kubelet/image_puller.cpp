@@ -130,20 +130,20 @@ async::Task<PullResult> ImagePuller::ensure(std::string pod_uid, std::string ima
   PullResult out;
   if (!valid_image_name(image)) {
     out.reason = "InvalidImageName";
-    std::string message = "Failed to apply default image tag " + quoted(image) + ": couldn't parse image name " + quoted(image) + ": invalid reference format";
+    std::string message = "Failed to apply default image tag " + quote(image) + ": couldn't parse image name " + quote(image) + ": invalid reference format";
     event("Warning", "InspectFailed", message);
     out.image = bad_request(std::move(message));
     co_return out;
   }
   Result<engine::ImageInfo> present = engine_.image_status(image);
   if (present && policy != "Always") {
-    event("Normal", "Pulled", "Container image " + quoted(image) + " already present on machine");
+    event("Normal", "Pulled", "Container image " + quote(image) + " already present on machine");
     out.image = std::move(present);
     co_return out;
   }
   if (policy == "Never") {
     out.reason = "ErrImageNeverPull";
-    std::string message = "Container image " + quoted(image) + " is not present with pull policy of Never";
+    std::string message = "Container image " + quote(image) + " is not present with pull policy of Never";
     event("Warning", "ErrImageNeverPull", message);
     out.image = Status(Reason::NotFound, std::move(message));
     co_return out;
@@ -155,13 +155,13 @@ async::Task<PullResult> ImagePuller::ensure(std::string pod_uid, std::string ima
     if (wait > Duration::zero()) {
       out.reason = "ImagePullBackOff";
       out.retry_after = wait;
-      std::string message = "Back-off pulling image " + quoted(image);
+      std::string message = "Back-off pulling image " + quote(image);
       event("Normal", "BackOff", message);
       out.image = Status(Reason::ServiceUnavailable, message + ": ErrImagePull: " + last->second.second);
       co_return out;
     }
   }
-  event("Normal", "Pulling", "Pulling image " + quoted(image));
+  event("Normal", "Pulling", "Pulling image " + quote(image));
   SteadyTime begin = clock.now();
   if (credentials.empty()) credentials.emplace_back();
   for (auto& c : credentials) {
@@ -174,7 +174,7 @@ async::Task<PullResult> ImagePuller::ensure(std::string pod_uid, std::string ima
     last_failure_.erase(key);
     backoff_.forget(key);
     std::string took = format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(clock.now() - begin));
-    event("Normal", "Pulled", "Successfully pulled image " + quoted(image) + " in " + took + " (" + took + " including waiting). Image size: " +
+    event("Normal", "Pulled", "Successfully pulled image " + quote(image) + " in " + took + " (" + took + " including waiting). Image size: " +
                                   std::to_string(out.image->size) + " bytes.");
     co_return out;
   }
@@ -183,7 +183,7 @@ async::Task<PullResult> ImagePuller::ensure(std::string pod_uid, std::string ima
   last_failure_[key] = {now, out.image.status().message()};
   out.retry_after = backoff_.remaining(key, now, now);
   out.reason = "ErrImagePull";
-  event("Warning", "Failed", "Failed to pull image " + quoted(image) + ": " + out.image.status().message());
+  event("Warning", "Failed", "Failed to pull image " + quote(image) + ": " + out.image.status().message());
   event("Warning", "Failed", "Error: ErrImagePull");
   co_return out;
 }

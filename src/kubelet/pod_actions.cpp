@@ -24,7 +24,7 @@ const char* state_name(ContainerState s) {
 ContainerKill kill_of(const RuntimeContainer& s, std::string message, KillReason reason) { return {s.id, s.name, std::move(message), reason}; }
 
 std::string unknown_state_message(const char* what, ContainerState s) {
-  return std::string(what) + " is in " + quoted(state_name(s)) + " state, try killing it before restart";
+  return std::string(what) + " is in " + quote(state_name(s)) + " state, try killing it before restart";
 }
 
 // A sidecar that runs. True when it counts as started, so that what comes after it may start.

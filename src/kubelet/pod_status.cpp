@@ -50,6 +50,8 @@ core::ContainerStatus from_runtime(const RuntimeContainer& c, const core::Contai
       t.exit_code = c.exit_code;
       t.reason = c.reason;
       t.message = c.message;
+      // The message's file goes with the pod's volumes; what was told once stays told.
+      if (t.message.empty() && old && old->state.terminated && old->container_id == s.container_id) t.message = old->state.terminated->message;
       if (c.started_at != WallTime{}) t.started_at = c.started_at;
       t.finished_at = c.finished_at;
       t.container_id = s.container_id;
@@ -305,9 +307,9 @@ struct ConditionMaker {
     std::vector<std::string> missing;
     for (const auto& gate : in.pod->spec.readiness_gates) {
       const core::PodCondition* c = find_condition(status, gate.condition_type);
-      if (!c) missing.push_back("corresponding condition of pod readiness gate " + quoted(gate.condition_type) + " does not exist.");
+      if (!c) missing.push_back("corresponding condition of pod readiness gate " + quote(gate.condition_type) + " does not exist.");
       else if (c->status != "True")
-        missing.push_back("the status of pod readiness gate " + quoted(gate.condition_type) + " is not \"True\", but " + c->status);
+        missing.push_back("the status of pod readiness gate " + quote(gate.condition_type) + " is not \"True\", but " + c->status);
     }
     if (missing.empty()) return base;
     std::string text;

@@ -213,7 +213,7 @@ std::int64_t grace_period_seconds(const core::Pod& pod) {
 }
 
 std::string bracketed(const std::vector<std::string>& names) { return "[" + join(names, " ") + "]"; }
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\') out += '\\';

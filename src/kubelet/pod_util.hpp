@@ -64,6 +64,6 @@ std::int64_t grace_period_seconds(const core::Pod& pod);  // of deletion: metada
 
 // Go's %v of a string slice: "[a b]".
 std::string bracketed(const std::vector<std::string>& names);
-std::string quoted(std::string_view text);  // Go's %q for plain text
+std::string quote(std::string_view text);  // Go's %q for plain text
 
 }  // namespace onebin::kubelet

@@ -16,7 +16,7 @@ namespace {
 constexpr Duration kObjectWait = std::chrono::seconds(10);
 
 Status volume_error(const std::string& volume, const Status& why) {
-  return Status(why.reason(), "MountVolume.SetUp failed for volume " + quoted(volume) + " : " + why.message());
+  return Status(why.reason(), "MountVolume.SetUp failed for volume " + quote(volume) + " : " + why.message());
 }
 
 std::optional<std::int64_t> fs_group_of(const core::Pod& pod) {
@@ -223,7 +223,7 @@ async::Task<Result<std::vector<engine::Mount>>> Volumes::container_mounts(core::
   for (std::size_t i = 0; i < c.volume_mounts.size(); ++i) {
     const core::VolumeMount& m = c.volume_mounts[i];
     auto v = volumes.find(m.name);
-    if (v == volumes.end()) co_return bad_request("cannot find volume " + quoted(m.name) + " to mount into container " + quoted(c.name));
+    if (v == volumes.end()) co_return bad_request("cannot find volume " + quote(m.name) + " to mount into container " + quote(c.name));
     Result<std::string> sub = expand_sub_path(m, env);
     if (!sub) co_return sub.status();
     for (const auto& part : split(*sub, '/'))
@@ -253,7 +253,7 @@ async::Task<Result<std::vector<engine::Mount>>> Volumes::container_mounts(core::
       if (r) r = pin_sub_path(*mounts, p.volume, p.sub_path, p.target);
     return r;
   });
-  if (!done) co_return done.status().with_context("failed to prepare subPath for container " + quoted(c.name));
+  if (!done) co_return done.status().with_context("failed to prepare subPath for container " + quote(c.name));
   co_return out;
 }
 
