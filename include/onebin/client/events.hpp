@@ -5,6 +5,7 @@
 #include <onebin/async/channel.hpp>
 #include <onebin/async/group.hpp>
 #include <onebin/base/random.hpp>
+#include <onebin/base/time.hpp>
 
 #include <map>
 #include <string>

@@ -84,12 +84,18 @@ class Informer : public RawInformer {
     for (const auto& [key, item] : items())
       if (std::optional<T> object = decode(item.object)) fn(key, *object);
   }
-  // Typed handler: `before` and `now` are null where there is none.
-  void on_event(std::function<void(const std::string& key, const T* before, const T* now)> fn) {
-    add_handler([fn = std::move(fn)](const std::string& key, const Bytes& before, const Bytes& now) {
+  // Typed handler: `before` and `now` are null where there is none. An event is decoded once for all typed handlers.
+  using TypedHandler = std::function<void(const std::string& key, const T* before, const T* now)>;
+  void on_event(TypedHandler fn) {
+    typed_.push_back(std::move(fn));
+    if (typed_.size() > 1) {
+      for_each([this](const std::string& key, const T& object) { typed_.back()(key, nullptr, &object); });
+      return;
+    }
+    add_handler([this](const std::string& key, const Bytes& before, const Bytes& now) {
       std::optional<T> b = before ? decode(before) : std::nullopt;
       std::optional<T> n = now ? decode(now) : std::nullopt;
-      fn(key, b ? &*b : nullptr, n ? &*n : nullptr);
+      for (const auto& h : typed_) h(key, b ? &*b : nullptr, n ? &*n : nullptr);
     });
   }
 
@@ -98,6 +104,7 @@ class Informer : public RawInformer {
     Result<T> r = api::from_protobuf<T>(*bytes);
     return r ? std::optional<T>(std::move(*r)) : std::nullopt;
   }
+  std::vector<TypedHandler> typed_;
 };
 
 }  // namespace onebin::client

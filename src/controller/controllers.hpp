@@ -1,0 +1,27 @@
+// The controllers' makers, by upstream's names.
+#pragma once
+#include "framework.hpp"
+
+namespace onebin::controller {
+
+std::unique_ptr<Controller> make_replicaset_controller(Context& c);
+std::unique_ptr<Controller> make_deployment_controller(Context& c);
+std::unique_ptr<Controller> make_daemonset_controller(Context& c);
+std::unique_ptr<Controller> make_job_controller(Context& c);
+std::unique_ptr<Controller> make_namespace_controller(Context& c);
+std::unique_ptr<Controller> make_serviceaccount_controller(Context& c);
+std::unique_ptr<Controller> make_root_ca_publisher(Context& c);
+std::unique_ptr<Controller> make_endpoints_controller(Context& c);
+std::unique_ptr<Controller> make_endpointslice_controller(Context& c);
+std::unique_ptr<Controller> make_node_lifecycle_controller(Context& c);
+std::unique_ptr<Controller> make_taint_eviction_controller(Context& c);
+std::unique_ptr<Controller> make_pod_garbage_collector(Context& c);
+std::unique_ptr<Controller> make_disruption_controller(Context& c);
+std::unique_ptr<Controller> make_garbage_collector(Context& c);
+std::unique_ptr<Controller> make_node_ipam_controller(Context& c);
+std::unique_ptr<Controller> make_certificate_approver(Context& c);
+std::unique_ptr<Controller> make_certificate_signer(Context& c);
+std::unique_ptr<Controller> make_certificate_cleaner(Context& c);
+std::unique_ptr<Controller> make_token_cleaner(Context& c);
+
+}  // namespace onebin::controller

@@ -1,0 +1,63 @@
+#include "framework.hpp"
+
+#include <onebin/base/log.hpp>
+
+namespace onebin::controller {
+namespace {
+constexpr Duration kExpectationLife = 5min;
+}
+
+void Informers::start() {
+  for (auto& [name, informer] : informers_) informer->start();
+}
+async::Task<void> Informers::stop() {
+  for (auto& [name, informer] : informers_) co_await informer->stop();
+}
+
+Controller::Controller(Context& context, std::string name)
+    : context_(context), name_(std::move(name)), client_(context.transport_of("system:serviceaccount:kube-system:" + name_), "kube-controller-manager"),
+      events_(client_, name_, ""), group_(name_) {}
+
+void Controller::start() {
+  events_.start();
+  group_.spawn(run());
+}
+
+async::Task<void> Controller::stop() {
+  queue_.shut_down();
+  group_.cancel();
+  co_await group_.join();
+  co_await events_.stop();
+}
+
+async::Task<void> Controller::run() {
+  for (client::RawInformer* informer : needs_) {
+    Result<void> r = co_await informer->wait_synced();
+    if (!r) co_return;
+  }
+  synced();
+  if (workers() > 0) client::run_workers(group_, queue_, workers(), name_, [this](std::string key) { return reconcile(std::move(key)); });
+}
+
+void Expectations::expect(const std::string& key, int creations, std::set<std::string> deletions, SteadyTime now) {
+  entries_[key] = Entry{creations, std::move(deletions), now};
+}
+void Expectations::creation_seen(const std::string& key) {
+  auto it = entries_.find(key);
+  if (it != entries_.end() && it->second.creations > 0) --it->second.creations;
+}
+void Expectations::deletion_seen(const std::string& key, const std::string& uid) {
+  auto it = entries_.find(key);
+  if (it != entries_.end()) it->second.deletions.erase(uid);
+}
+bool Expectations::satisfied(const std::string& key, SteadyTime now) {
+  auto it = entries_.find(key);
+  if (it == entries_.end()) return true;
+  if (it->second.creations > 0 || !it->second.deletions.empty()) {
+    if (now - it->second.since < kExpectationLife) return false;
+  }
+  entries_.erase(it);
+  return true;
+}
+
+}  // namespace onebin::controller

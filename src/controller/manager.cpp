@@ -1,0 +1,72 @@
+#include "controllers.hpp"
+
+#include <onebin/base/log.hpp>
+
+namespace onebin::controller {
+namespace {
+
+constexpr char kManager[] = "system:kube-controller-manager";
+
+struct Maker {
+  const char* name;  // as --disable takes it
+  std::unique_ptr<Controller> (*make)(Context&);
+};
+// In the order of start: what others wait for goes first.
+constexpr Maker kMakers[] = {
+    {"namespace-controller", make_namespace_controller},
+    {"service-account-controller", make_serviceaccount_controller},
+    {"root-ca-cert-publisher", make_root_ca_publisher},
+    {"certificate-approver", make_certificate_approver},
+    {"certificate-signer", make_certificate_signer},
+    {"certificate-cleaner", make_certificate_cleaner},
+    {"node-ipam-controller", make_node_ipam_controller},
+    {"node-lifecycle-controller", make_node_lifecycle_controller},
+    {"taint-eviction-controller", make_taint_eviction_controller},
+    {"replicaset-controller", make_replicaset_controller},
+    {"deployment-controller", make_deployment_controller},
+    {"daemonset-controller", make_daemonset_controller},
+    {"job-controller", make_job_controller},
+    {"endpoints-controller", make_endpoints_controller},
+    {"endpointslice-controller", make_endpointslice_controller},
+    {"disruption-controller", make_disruption_controller},
+    {"pod-garbage-collector", make_pod_garbage_collector},
+    {"garbage-collector", make_garbage_collector},
+    {"token-cleaner", make_token_cleaner},
+};
+
+}  // namespace
+
+class Manager::Impl {
+ public:
+  Impl(TransportOf transport_of, Options options)
+      : options_(std::move(options)), client_(transport_of(kManager), "kube-controller-manager"), informers_(client_) {
+    context_.options = &options_;
+    context_.informers = &informers_;
+    context_.rng = options_.rng ? options_.rng : &system_rng();
+    context_.transport_of = std::move(transport_of);
+    for (const Maker& m : kMakers)
+      if (!options_.disabled.count(m.name)) controllers_.push_back(m.make(context_));
+  }
+  void start() {
+    for (auto& c : controllers_) c->start();
+    informers_.start();
+  }
+  async::Task<void> stop() {
+    for (auto& c : controllers_) co_await c->stop();
+    co_await informers_.stop();
+  }
+
+ private:
+  Options options_;
+  Client client_;
+  Informers informers_;
+  Context context_;
+  Controllers controllers_;
+};
+
+Manager::Manager(TransportOf transport_of, Options options) : impl_(std::make_unique<Impl>(std::move(transport_of), std::move(options))) {}
+Manager::~Manager() = default;
+void Manager::start() { impl_->start(); }
+async::Task<void> Manager::stop() { return impl_->stop(); }
+
+}  // namespace onebin::controller
