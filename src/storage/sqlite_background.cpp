@@ -7,8 +7,8 @@
 
 namespace onebin::storage {
 namespace {
-constexpr int kCheckpointFrames = 2000;        // of kPageSize
-constexpr std::int64_t kKeepFreePages = 1024;  // for the next writes
+constexpr int kCheckpointFrames = 4000;        // of kPageSize
+constexpr std::int64_t kKeepFreePages = 2048;  // for the next writes
 }  // namespace
 
 void SqliteWriter::checkpoint() {
@@ -110,7 +110,7 @@ Result<void> SqliteWriter::vacuum_slice() {
     vacuum_ = false;
     return {};
   }
-  RETURN_IF_ERROR(db_.exec("PRAGMA incremental_vacuum(256)"));
+  RETURN_IF_ERROR(db_.exec("PRAGMA incremental_vacuum(512)"));
   return {};
 }
 

@@ -2,6 +2,9 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
 #include <utility>
 
 namespace onebin::storage {
@@ -121,6 +124,12 @@ Result<Database> Database::open(const std::string& path, Mode mode, int cache_ki
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
   if (mode == Mode::ReadOnly) flags |= SQLITE_OPEN_READONLY;
   else flags |= SQLITE_OPEN_READWRITE | (mode == Mode::Create ? SQLITE_OPEN_CREATE : 0);
+  if (mode == Mode::Create) {
+    // Secrets lie in it. SQLite gives the WAL and the journal the mode of the file.
+    int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return from_errno(path, errno);
+    ::close(fd);
+  }
   Database d;
   d.path_ = path;
   int rc = sqlite3_open_v2(path.c_str(), &d.db_, flags, nullptr);

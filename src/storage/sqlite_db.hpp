@@ -23,7 +23,7 @@ namespace onebin::storage {
 
 inline constexpr int kSchemaVersion = 1;
 inline constexpr int kApplicationId = 0x6f6e626e;  // "onbn"
-inline constexpr int kPageSize = 2048;
+inline constexpr int kPageSize = 1024;
 
 class Statement {
  public:

@@ -126,6 +126,7 @@ class SqliteStore final : public StoreBase {
 
   StoreStats stats() const override {
     StoreStats s = StoreBase::stats();
+    s.health = health_;
     struct stat st;
     for (const char* suffix : {"", "-wal"})
       if (::stat((options_.path + suffix).c_str(), &st) == 0) s.bytes_on_disk += st.st_size;
@@ -238,6 +239,7 @@ class SqliteStore final : public StoreBase {
   // A batch is durable: first it becomes visible, then it is acknowledged.
   void finished(const SqliteWriter::Batch& batch) {
     if (batch.committed) ++commits_;
+    health_ = batch.health;
     bool beats = false;
     for (const WriteOp* op : batch.ops) {
       if (!op->status || !op->is_volatile) continue;
@@ -267,6 +269,7 @@ class SqliteStore final : public StoreBase {
   std::int64_t in_flight_ = 0;  // writes, and reads on the pool, that close() waits for
   async::TimerId flush_timer_ = 0;
   async::Notify idle_;
+  Status health_;
 };
 
 struct Opened {

@@ -20,6 +20,8 @@ Result<std::unique_ptr<SqliteWriter>> SqliteWriter::open(const SqliteOptions& op
   if (tables == 0) RETURN_IF_ERROR(create_schema(w->db_));
   RETURN_IF_ERROR(check_schema(w->db_, options.path));
   RETURN_IF_ERROR(w->db_.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216"));
+  if (options.max_database_bytes > 0)
+    RETURN_IF_ERROR(w->db_.exec(("PRAGMA max_page_count=" + std::to_string(options.max_database_bytes / kPageSize + 1)).c_str()));
   RETURN_IF_ERROR(w->prepare());
   RETURN_IF_ERROR(w->load(state));
   return w;
@@ -179,6 +181,7 @@ void SqliteWriter::run_batch(Batch& batch) {
   auto done = health_ ? commit_batch(batch) : Result<void>(health_);
   if (!done) roll_back(batch, before, done.status());
   batch.revision = revision_;
+  batch.health = health_;
 }
 
 Result<void> SqliteWriter::commit_batch(Batch& batch) {

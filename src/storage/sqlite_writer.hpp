@@ -24,6 +24,7 @@ class SqliteWriter {
     std::vector<WriteOp*> ops;
     std::int64_t revision = 0;  // the store's after the batch
     bool committed = false;     // by a transaction, not in memory alone
+    Status health;
   };
   // Called on the loop for each batch, in order.
   using Completion = std::function<void(const Batch&)>;

@@ -176,7 +176,11 @@ Task<void> snapshots(std::string path, std::string snapshot) {
   CHECK(verify_snapshot(snapshot).is_ok());
   must(restore_snapshot(snapshot, path));
   CHECK(check_store(path).is_ok());
-  CHECK(path_exists(path + ".before-restore"));
+  struct stat st;
+  for (const std::string& file : {path, snapshot, path + ".before-restore"}) {
+    REQUIRE(::stat(file.c_str(), &st) == 0);
+    CHECK((st.st_mode & 0777) == 0600);  // there are Secrets in it
+  }
   s = co_await open_store(at(path));
   CHECK(s->current_revision() > shown);
   CHECK(s->oldest_revision() == s->current_revision());
@@ -236,6 +240,51 @@ Task<void> bounds_history(std::string path) {
   CHECK(check_store(path).is_ok());
 }
 
+Task<void> try_create(Store* s, std::string key, std::string value, WriteResult* out) { *out = co_await s->create(key, bytes(value)); }
+
+Task<void> fills_up(std::string path) {
+  SqliteOptions o = at(path);
+  o.max_database_bytes = 1 << 20;
+  auto s = co_await open_store(o);
+  std::string big(100 << 10, 'x');
+  int n = 0;
+  for (;; ++n) {
+    auto r = co_await s->create("/big/" + std::to_string(n), bytes(big));
+    if (r) continue;
+    CHECK(r.is(Reason::ServiceUnavailable));
+    CHECK(r.status().message().find("free space") != std::string::npos);
+    break;
+  }
+  CHECK(n > 5);
+  std::int64_t before = s->current_revision();
+  auto w = must(co_await s->watch("", 0));
+  // A failed commit undoes the volatile writes that shared it, and takes no revision.
+  TaskGroup group("together");
+  std::vector<WriteResult> out(10, internal_error("unset"));
+  for (int i = 0; i < 10; ++i)
+    group.spawn(try_create(s.get(), (i % 2 ? "/big/x" : "/registry/events/e") + std::to_string(i), i % 2 ? big : "e", &out[static_cast<std::size_t>(i)]));
+  co_await group.join();
+  std::int64_t ok = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::string key = (i % 2 ? "/big/x" : "/registry/events/e") + std::to_string(i);
+    CHECK((co_await s->get(key)).is_ok() == out[i].is_ok());
+    ok += out[i].is_ok();
+  }
+  CHECK(ok <= 5);
+  CHECK(s->current_revision() == before + ok);
+  // What failed can be written once there is room again.
+  auto done = co_await s->compact(s->current_revision());
+  CHECK(done.is_ok());
+  CHECK(must(co_await s->count("/big/")) == n);
+  for (int i = 0; i < 10; ++i)
+    if (!out[static_cast<std::size_t>(i)] && i % 2 == 0) co_await put_new(s.get(), "/registry/events/e" + std::to_string(i), "e");
+  CHECK(must(co_await s->count("/registry/events/")) == 5);
+  co_await take(w.get(), 5);
+  CHECK(s->stats().health.is_ok());
+  co_await s->close();
+  CHECK(check_store(path).is_ok());
+}
+
 Task<void> write_range(Store* s, int from, int to) {
   for (int i = from; i < to; ++i) co_await put_new(s, "/p/" + std::to_string(100000 + i), "v" + std::to_string(i));
 }
@@ -289,6 +338,10 @@ TEST_CASE("the file shrinks again") {
 TEST_CASE("history is bounded in bytes") {
   TempDir dir;
   run(bounds_history, dir.file("db"));
+}
+TEST_CASE("a full disk fails whole commits and nothing else") {
+  TempDir dir;
+  run(fills_up, dir.file("db"));
 }
 TEST_CASE("many keys are listed whole") {
   TempDir dir;

@@ -75,6 +75,7 @@ struct StoreStats {
   std::int64_t writes = 0;         // acknowledged since the start
   std::int64_t commits = 0;        // transactions that carried them
   std::int64_t watchers = 0;
+  Status health;                   // not OK: the disk failed, all writes fail until a restart
 };
 
 class Store {
@@ -137,6 +138,7 @@ struct SqliteOptions {
   std::size_t max_pending_writes = 8192;       // beyond: TooManyRequests
   std::size_t max_value_bytes = 4u << 20;      // beyond: RequestEntityTooLarge
   std::int64_t revision_block = 10000;         // how far ahead the ceiling is persisted
+  std::int64_t max_database_bytes = 0;         // beyond, writes fail with ServiceUnavailable; 0: no limit but the disk's
 };
 
 // ServiceUnavailable when another process has it open; InternalError, naming the remedy, when it was written by a newer
