@@ -2,6 +2,7 @@
 // thunks of its containers.
 #pragma once
 #include <onebin/apimachinery/schema.hpp>
+#include <onebin/base/status.hpp>
 
 #include <cstddef>
 #include <map>
@@ -31,6 +32,10 @@ struct StructInfo {
   std::span<const MemberInfo> members;
   std::string_view group, version, kind;  // of an object; kind "" for a part of one
 };
+
+// The struct's bare protobuf message, and back into a default-constructed struct (what is malformed: BadRequest).
+std::string encode_struct(const void* object, const StructInfo& info);
+Status decode_struct(std::string_view message, void* object, const StructInfo& info, int max_depth = 128);
 
 template <class V>
 struct VectorOps {

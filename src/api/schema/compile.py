@@ -170,15 +170,16 @@ class Rules:
         return "&" + self.keep("R", f"static constexpr FieldRules %s{text};", text)
 
 
-def field_line(f, table, rules):
+def field_line(f, table, rules, shape):
     a = f.attributes
+    card = "Single" if shape == "Array" else f.card  # there the field stands for the element
     kind = "Message" if f.target else SCALARS[f.base]
     message = f"&{f.target.symbol}" if f.target else "nullptr"
     list_type = {"atomic": "Atomic", "set": "Set", "map": "Map"}.get(a.get("list"), "Unset")
     atomicity = "Atomic" if "atomic" in (a.get("map"), a.get("struct")) else "Granular" if "granular" in (a.get("map"), a.get("struct")) else "Unset"
     flags = ["omitempty", "omitzero", "required", "immutable", "nullable"]
     bits = ["true" if a.get(x) else "false" for x in flags] + ["true" if f.inlined else "false", "true" if a.get("nonempty") else "false"]
-    return (f"  {{{quote(f.name)}, {message}, {rules.of(f, table)}, {f.number}, FieldKind::{kind}, Cardinality::{f.card}, "
+    return (f"  {{{quote(f.name)}, {message}, {rules.of(f, table)}, {f.number}, FieldKind::{kind}, Cardinality::{card}, "
             f"ListType::{list_type}, Atomicity::{atomicity}, {', '.join(bits)}}},")
 
 
@@ -187,9 +188,11 @@ def types_inc(table):
     rules, body = Rules("_" + table.file), []
     for t in table.types.values():
         s = t.symbol
+        shape = {"array": "Array", "schemaorbool": "SchemaOrBool", "schemaorarray": "SchemaOrArray",
+                 "schemaorstrings": "SchemaOrStrings"}.get(t.attributes.get("shape"), "Object")
         if t.fields:
             body.append(f"static constexpr FieldSchema F_{s}[] = {{")
-            body += [field_line(f, table, rules) for f in t.fields]
+            body += [field_line(f, table, rules, shape) for f in t.fields]
             body.append("};")
             by_name = sorted(range(len(t.fields)), key=lambda i: t.fields[i].name)
             body.append(f"static constexpr std::uint16_t N_{s}[] = {{{', '.join(map(str, by_name))}}};")
@@ -200,8 +203,6 @@ def types_inc(table):
             for i, e in enumerate(t.entries):
                 numbers[e[0]] = i + 1
             body.append(f"static constexpr std::uint8_t I_{s}[] = {{{', '.join(map(str, numbers))}}};")
-        shape = {"array": "Array", "schemaorbool": "SchemaOrBool", "schemaorarray": "SchemaOrArray",
-                 "schemaorstrings": "SchemaOrStrings"}.get(t.attributes.get("shape"), "Object")
         parts = [f".name = {quote(table.openapi + '.' + t.name)}", f".go_name = {quote(t.name)}"]
         if t.fields:
             parts += [f".fields = F_{s}", f".by_name = N_{s}"]

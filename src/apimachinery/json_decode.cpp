@@ -1,0 +1,280 @@
+// JSON text -> Document. The reader follows the schema to name unknown fields in the order in which they come; what the
+// values must be is conform's business.
+#include <onebin/apimachinery/document.hpp>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "conform.hpp"
+#include "json_path.hpp"
+#include "utf8.hpp"
+
+namespace onebin::apimachinery {
+namespace {
+
+// What is known of the value that comes next.
+struct Expect {
+  const TypeSchema* type = nullptr;    // an object of these fields
+  const FieldSchema* values = nullptr;  // a list or map of such values
+  bool muted = false;                   // inside of what is dropped: nothing is reported
+};
+
+class Reader {
+ public:
+  Reader(std::string_view text, const DecodeOptions& options, Problems& problems)
+      : begin_(text.data()), p_(begin_), end_(p_ + text.size()), options_(options), problems_(problems) {}
+
+  Status read(Document& out, const TypeSchema* type) {
+    if (!value(out, expect_type(type), JsonPath{}, 0)) return error_;
+    space();
+    if (p_ != end_) {
+      fail("more text after the value");
+      return error_;
+    }
+    return {};
+  }
+
+ private:
+  static Expect expect_type(const TypeSchema* type) {
+    if (!type) return {};
+    if (type->shape == Shape::Object) return {type, nullptr};
+    if (type->shape == Shape::Array || type->shape == Shape::Map) return {nullptr, &type->fields[0]};
+    // Of the unions of JSON schema only the schema itself has fields to know.
+    for (const FieldSchema& f : type->fields)
+      if (f.is_message() && f.cardinality != Cardinality::List) return {f.message, nullptr};
+    return {};
+  }
+  static Expect expect_element(const FieldSchema& f) { return f.is_message() ? expect_type(f.message) : Expect{}; }
+  static Expect expect_field(const FieldSchema& f) {
+    if (f.is_list() || f.is_map()) return {nullptr, &f};
+    return expect_element(f);
+  }
+
+  bool fail(std::string_view what) {
+    if (!error_) return false;
+    std::size_t line = 1;
+    for (const char* c = begin_; c < p_ && c < end_; ++c) line += *c == '\n';
+    error_ = bad_request("JSON, line " + std::to_string(line) + ", offset " + std::to_string(p_ - begin_) + ": " + std::string(what));
+    return false;
+  }
+  void space() {
+    while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\t' || *p_ == '\r')) ++p_;
+  }
+  bool word(std::string_view w) {
+    if (static_cast<std::size_t>(end_ - p_) < w.size() || std::string_view(p_, w.size()) != w) return fail("unknown word");
+    p_ += w.size();
+    return true;
+  }
+
+  bool value(Document& out, Expect expect, const JsonPath& path, int depth) {
+    if (depth > options_.max_depth) return fail("nested deeper than " + std::to_string(options_.max_depth));
+    space();
+    if (p_ == end_) return fail("ends in the middle");
+    switch (*p_) {
+      case '{': return object(out, expect, path, depth);
+      case '[': return array(out, expect, path, depth);
+      case '"': {
+        std::string s;
+        if (!string(s)) return false;
+        out = std::move(s);
+        return true;
+      }
+      case 't': out = true; return word("true");
+      case 'f': out = false; return word("false");
+      case 'n': out = nullptr; return word("null");
+      default: return number(out);
+    }
+  }
+
+  bool object(Document& out, Expect expect, const JsonPath& path, int depth) {
+    ++p_;
+    out = Document::object();
+    auto& members = out.get_ref<Document::object_t&>();
+    space();
+    if (p_ != end_ && *p_ == '}') return ++p_, true;
+    for (std::string key;;) {
+      space();
+      if (p_ == end_ || *p_ != '"') return fail("a member's name in quotes is expected");
+      key.clear();
+      if (!string(key)) return false;
+      space();
+      if (p_ == end_ || *p_ != ':') return fail("':' is expected");
+      ++p_;
+      if (!member(members, key, expect, path, depth)) return false;
+      space();
+      if (p_ == end_) return fail("ends in the middle of an object");
+      if (*p_ == '}') return ++p_, true;
+      if (*p_++ != ',') return --p_, fail("',' or '}' is expected");
+    }
+  }
+
+  bool member(Document::object_t& members, const std::string& key, Expect expect, const JsonPath& path, int depth) {
+    JsonPath at{&path, key};
+    Expect inner;
+    inner.muted = expect.muted;
+    bool drop = false;
+    if (expect.type) {
+      if (const FieldSchema* f = expect.type->field(key)) {
+        inner = expect_field(*f);
+        inner.muted = expect.muted;
+      } else if (!expect.type->preserve_unknown) {
+        if (!expect.muted) problems_.unknown(at);
+        drop = !options_.keep_unknown;
+        inner.muted = inner.muted || drop;
+      }
+    } else if (expect.values) {
+      inner = expect_element(*expect.values);
+      inner.muted = expect.muted;
+    }
+    if (drop) {
+      Document ignored;
+      return value(ignored, inner, at, depth + 1);
+    }
+    auto [slot, fresh] = members.try_emplace(key);
+    if (!fresh && !expect.muted) problems_.duplicate(at);
+    return value(slot->second, inner, at, depth + 1);
+  }
+
+  bool array(Document& out, Expect expect, const JsonPath& path, int depth) {
+    ++p_;
+    out = Document::array();
+    Expect inner = expect.values ? expect_element(*expect.values) : Expect{};
+    inner.muted = expect.muted;
+    space();
+    if (p_ != end_ && *p_ == ']') return ++p_, true;
+    for (std::ptrdiff_t i = 0;; ++i) {
+      out.push_back(nullptr);
+      JsonPath at{&path, {}, i};
+      if (!value(out.back(), inner, at, depth + 1)) return false;
+      space();
+      if (p_ == end_) return fail("ends in the middle of an array");
+      if (*p_ == ']') return ++p_, true;
+      if (*p_++ != ',') return --p_, fail("',' or ']' is expected");
+    }
+  }
+
+  bool string(std::string& out) {
+    ++p_;
+    for (;;) {
+      const char* run = p_;
+      while (p_ != end_ && static_cast<unsigned char>(*p_) >= 0x20 && static_cast<unsigned char>(*p_) < 0x80 && *p_ != '"' && *p_ != '\\') ++p_;
+      out.append(run, p_);
+      if (p_ == end_) return fail("ends in the middle of a string");
+      auto c = static_cast<unsigned char>(*p_);
+      if (c == '"') return ++p_, true;
+      if (c < 0x20) return fail("a control character in a string");
+      if (c == '\\') {
+        if (!escape(out)) return false;
+        continue;
+      }
+      std::size_t n = utf8_length({p_, static_cast<std::size_t>(end_ - p_)});
+      if (n == 0) out += "\xEF\xBF\xBD";
+      else out.append(p_, n);
+      p_ += n == 0 ? 1 : n;
+    }
+  }
+
+  bool hex4(unsigned& out) {
+    if (end_ - p_ < 4) return fail("ends in the middle of an escape");
+    auto [stop, error] = std::from_chars(p_, p_ + 4, out, 16);
+    if (error != std::errc() || stop != p_ + 4) return fail("four hexadecimal digits are expected after \\u");
+    p_ += 4;
+    return true;
+  }
+
+  bool escape(std::string& out) {
+    if (++p_ == end_) return fail("ends in the middle of an escape");
+    switch (*p_++) {
+      case '"': out += '"'; return true;
+      case '\\': out += '\\'; return true;
+      case '/': out += '/'; return true;
+      case 'b': out += '\b'; return true;
+      case 'f': out += '\f'; return true;
+      case 'n': out += '\n'; return true;
+      case 'r': out += '\r'; return true;
+      case 't': out += '\t'; return true;
+      case 'u': break;
+      default: return --p_, fail("unknown escape");
+    }
+    unsigned code = 0;
+    if (!hex4(code)) return false;
+    if (code >= 0xd800 && code < 0xdc00 && end_ - p_ >= 6 && p_[0] == '\\' && p_[1] == 'u') {
+      const char* saved = p_;
+      p_ += 2;
+      unsigned low = 0;
+      if (!hex4(low)) return false;
+      if (low >= 0xdc00 && low < 0xe000) code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+      else p_ = saved;
+    }
+    if (code >= 0xd800 && code < 0xe000) code = 0xfffd;
+    append_utf8(out, code);
+    return true;
+  }
+
+  static void append_utf8(std::string& out, unsigned c) {
+    auto put = [&](unsigned b) { out.push_back(static_cast<char>(b)); };
+    if (c < 0x80) return put(c);
+    if (c < 0x800) return put(0xc0 | c >> 6), put(0x80 | (c & 0x3f));
+    if (c < 0x10000) return put(0xe0 | c >> 12), put(0x80 | (c >> 6 & 0x3f)), put(0x80 | (c & 0x3f));
+    put(0xf0 | c >> 18), put(0x80 | (c >> 12 & 0x3f)), put(0x80 | (c >> 6 & 0x3f)), put(0x80 | (c & 0x3f));
+  }
+
+  bool digits() {
+    const char* start = p_;
+    while (p_ != end_ && *p_ >= '0' && *p_ <= '9') ++p_;
+    return p_ != start;
+  }
+
+  bool number(Document& out) {
+    const char* start = p_;
+    if (*p_ == '-') ++p_;
+    if (p_ != end_ && *p_ == '0') ++p_;
+    else if (!digits()) return fail("a value is expected");
+    bool whole = true;
+    if (p_ != end_ && *p_ == '.') {
+      whole = false;
+      ++p_;
+      if (!digits()) return fail("a digit is expected");
+    }
+    if (p_ != end_ && (*p_ == 'e' || *p_ == 'E')) {
+      whole = false;
+      ++p_;
+      if (p_ != end_ && (*p_ == '+' || *p_ == '-')) ++p_;
+      if (!digits()) return fail("a digit is expected");
+    }
+    if (whole) {
+      std::int64_t n = 0;
+      if (std::from_chars(start, p_, n).ec == std::errc()) return out = n, true;
+    }
+    double d = 0;
+    if (std::from_chars(start, p_, d).ec != std::errc()) return fail("a number out of range");
+    out = d;
+    return true;
+  }
+
+  const char* begin_;
+  const char* p_;
+  const char* end_;
+  const DecodeOptions& options_;
+  Problems& problems_;
+  Status error_;
+};
+
+}  // namespace
+
+Result<Document> decode_json(std::string_view text, const TypeSchema* type, const DecodeOptions& options, DecodeReport* report) {
+  if (text.size() > options.max_bytes)
+    return Status(Reason::RequestEntityTooLarge, "larger than the limit of " + std::to_string(options.max_bytes) + " bytes");
+  Problems problems(options, report);
+  Document out;
+  RETURN_IF_ERROR(Reader(text, options, problems).read(out, type));
+  if (type && options.typed) {
+    DecodeOptions quiet = options;
+    quiet.validation = FieldValidation::Ignore;
+    RETURN_IF_ERROR(conform(out, *type, quiet, nullptr));
+  }
+  RETURN_IF_ERROR(problems.verdict());
+  return out;
+}
+
+}  // namespace onebin::apimachinery

@@ -1,0 +1,404 @@
+// protobuf -> JSON text without a tree: the path of get, list and watch. Each message is scanned once for where its fields
+// are, then written in the schema's order.
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/document.hpp>
+#include <onebin/base/bytes.hpp>
+#include <onebin/base/time.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "go_number.hpp"
+#include "wire.hpp"
+
+namespace onebin::apimachinery {
+namespace {
+
+using wire::WireType;
+
+// Where a field is in its message.
+struct Slot {
+  const char* begin = nullptr;  // of its first occurrence's tag; null: absent
+  const char* end = nullptr;    // after its last occurrence
+  std::string_view bytes;       // of the last occurrence
+  std::uint64_t varint = 0;
+  std::uint32_t count = 0;
+  std::uint8_t wire_type = 0;
+};
+
+class Writer {
+ public:
+  Writer(std::string& out, const TranscodeOptions& options) : out_(out), options_(options) {}
+
+  bool top(std::string_view bytes, const TypeSchema& type) {
+    if (type.shape != Shape::Object) return value_message(bytes, type, 0, false);
+    out_.push_back('{');
+    bool first = true;
+    if (!options_.kind.empty()) {
+      name("kind", first);
+      append_json_string(out_, options_.kind);
+    }
+    if (!options_.api_version.empty()) {
+      name("apiVersion", first);
+      append_json_string(out_, options_.api_version);
+    }
+    if (!members(bytes, type, 0, first, false)) return false;
+    out_.push_back('}');
+    return true;
+  }
+
+ private:
+  static constexpr int kMaxDepth = 128;
+  static constexpr std::size_t kMaxSlots = 256;
+
+  void name(std::string_view key, bool& first) {
+    if (!first) out_.push_back(',');
+    first = false;
+    out_.push_back('"');
+    out_.append(key);  // the schema's names need no escapes
+    out_ += "\":";
+  }
+
+  // The fields of one message as members of the object that is open. `object_meta`: metadata of the object itself.
+  bool members(std::string_view bytes, const TypeSchema& type, int depth, bool& first, bool object_meta) {
+    if (depth > kMaxDepth) return false;
+    const std::size_t base = slots_.size();
+    slots_.resize(base + type.proto.size());
+    ProtoReader r(bytes);
+    const char* begin = bytes.data();
+    for (; r.next(); begin = r.position()) {
+      const ProtoEntry* e = type.entry(r.number());
+      if (!e) continue;
+      Slot& s = slots_[base + static_cast<std::size_t>(e - type.proto.data())];
+      if (!s.begin) s.begin = begin;
+      s.end = r.position();
+      s.wire_type = static_cast<std::uint8_t>(r.wire_type());
+      if (r.wire_type() == wire::kBytes) s.bytes = r.bytes();
+      else s.varint = r.varint();
+      ++s.count;
+    }
+    if (r.failed()) return false;
+    // Entry of each field: proto is sorted by number, JSON goes by declaration.
+    std::uint8_t entry_of[kMaxSlots] = {};
+    if (type.fields.size() > kMaxSlots) return false;
+    for (std::size_t i = 0; i < type.proto.size(); ++i) entry_of[type.proto[i].first] = static_cast<std::uint8_t>(i + 1);
+    for (std::size_t i = 0; i < type.fields.size(); ++i) {
+      if (entry_of[i] == 0) continue;
+      const ProtoEntry& e = type.proto[entry_of[i] - 1u];
+      const Slot s = slots_[base + entry_of[i] - 1u];  // a copy: the vector grows
+      bool good = e.embedded ? embedded(s, *e.embedded, depth, first) : field(s, type.fields[i], depth, first, object_meta);
+      if (!good) return false;
+    }
+    slots_.resize(base);
+    return true;
+  }
+
+  // Occurrences of a message that isn't repeated add up, which is what their concatenation says.
+  static std::string joined(const Slot& s, std::uint32_t number) {
+    std::string all;
+    ProtoReader r({s.begin, static_cast<std::size_t>(s.end - s.begin)});
+    while (r.next())
+      if (r.number() == number && r.wire_type() == wire::kBytes) all += r.bytes();
+    return all;
+  }
+  static std::uint32_t number_of(const Slot& s) {
+    ProtoReader r({s.begin, static_cast<std::size_t>(s.end - s.begin)});
+    r.next();
+    return r.number();
+  }
+
+  bool embedded(const Slot& s, const TypeSchema& type, int depth, bool& first) {
+    if (!s.begin) return members({}, type, depth + 1, first, false);
+    if (s.wire_type != wire::kBytes) return false;
+    if (s.count > 1) {
+      std::string all = joined(s, number_of(s));
+      return members(all, type, depth + 1, first, false);
+    }
+    return members(s.bytes, type, depth + 1, first, false);
+  }
+
+  bool field(const Slot& s, const FieldSchema& f, int depth, bool& first, bool object_meta) {
+    const bool there = s.begin != nullptr;
+    switch (f.cardinality) {
+      case Cardinality::Single: return single(s, f, depth, first, object_meta);
+      case Cardinality::Optional:
+        if (!there && (f.omitempty || f.omitzero)) return true;
+        name(f.json_name, first);
+        if (!there) return null();
+        return one(s, f, depth);
+      case Cardinality::List:
+      case Cardinality::Map:
+        if (!there && f.omitempty) return true;
+        name(f.json_name, first);
+        if (!there) return null();
+        return f.is_list() ? list(s, f, depth) : map(s, f, depth);
+    }
+    return false;
+  }
+
+  bool single(const Slot& s, const FieldSchema& f, int depth, bool& first, bool object_meta) {
+    if (object_meta && f.json_name == "resourceVersion" && !options_.resource_version.empty()) {
+      name(f.json_name, first);
+      append_json_string(out_, options_.resource_version);
+      return true;
+    }
+    bool empty = !s.begin;
+    if (s.begin && s.wire_type != wire::wire_type_of(f.kind)) return false;
+    switch (f.kind) {
+      case FieldKind::Bool:
+      case FieldKind::Int32:
+      case FieldKind::Int64: empty = s.varint == 0; break;
+      case FieldKind::Double: empty = wire::double_of(s.varint) == 0; break;
+      case FieldKind::String:
+      case FieldKind::Bytes: empty = s.bytes.empty(); break;
+      case FieldKind::Time:
+      case FieldKind::MicroTime:
+        if (f.omitzero && s.bytes.empty()) return true;
+        break;
+      case FieldKind::Message:
+        if (f.message->shape == Shape::Array && f.omitempty && s.bytes.empty()) return true;
+        break;
+      default: break;
+    }
+    if (empty && f.omitempty && f.kind <= FieldKind::Bytes) return true;
+    name(f.json_name, first);
+    if (s.begin) {
+      if (f.is_message() && depth == 0 && f.json_name == "metadata") return nested(s, f, depth, true);
+      return one(s, f, depth);
+    }
+    return zero(f, depth);
+  }
+
+  bool null() { return out_ += "null", true; }
+
+  // A value that isn't on the wire.
+  bool zero(const FieldSchema& f, int depth) {
+    switch (f.kind) {
+      case FieldKind::Bool: return out_ += "false", true;
+      case FieldKind::Int32:
+      case FieldKind::Int64:
+      case FieldKind::Double:
+      case FieldKind::IntOrString: return out_.push_back('0'), true;
+      case FieldKind::String: return out_ += "\"\"", true;
+      case FieldKind::Quantity: return out_ += "\"0\"", true;
+      case FieldKind::Duration: return out_ += "\"0s\"", true;
+      case FieldKind::Message: return value_message({}, *f.message, depth + 1, depth == 0 && f.json_name == "metadata");
+      default: return null();
+    }
+  }
+
+  bool one(const Slot& s, const FieldSchema& f, int depth) {
+    if (f.is_message()) return nested(s, f, depth, false);
+    return value(s.wire_type, s.varint, s.bytes, f, depth);
+  }
+
+  bool nested(const Slot& s, const FieldSchema& f, int depth, bool object_meta) {
+    if (s.wire_type != wire::kBytes) return false;
+    if (s.count > 1) {
+      std::string all = joined(s, f.proto_number);
+      return value_message(all, *f.message, depth + 1, object_meta);
+    }
+    return value_message(s.bytes, *f.message, depth + 1, object_meta);
+  }
+
+  bool list(const Slot& s, const FieldSchema& f, int depth) {
+    out_.push_back('[');
+    bool first = true;
+    ProtoReader r({s.begin, static_cast<std::size_t>(s.end - s.begin)});
+    while (r.next()) {
+      if (r.number() != f.proto_number) continue;
+      if (r.wire_type() == wire::kBytes && wire::wire_type_of(f.kind) != wire::kBytes) return false;  // packed: see append_json_from_message
+      if (!first) out_.push_back(',');
+      first = false;
+      if (!value(r.wire_type(), r.varint(), r.wire_type() == wire::kBytes ? r.bytes() : std::string_view(), f, depth)) return false;
+    }
+    out_.push_back(']');
+    return true;
+  }
+
+  bool map(const Slot& s, const FieldSchema& f, int depth) {
+    // Upstream writes maps sorted; what came from elsewhere may not be, and a key may come twice: then the last one counts.
+    std::vector<wire::MapEntry> entries;
+    bool sorted = true;
+    ProtoReader r({s.begin, static_cast<std::size_t>(s.end - s.begin)});
+    while (r.next()) {
+      if (r.number() != f.proto_number) continue;
+      wire::MapEntry e;
+      if (r.wire_type() != wire::kBytes || !wire::read_map_entry(r.bytes(), e)) return false;
+      if (!e.has_value) e.wire_type = wire::wire_type_of(f.kind);
+      sorted = sorted && (entries.empty() || entries.back().key < e.key);
+      entries.push_back(e);
+    }
+    if (!sorted) {
+      std::map<std::string_view, wire::MapEntry> last;
+      for (const auto& e : entries) last[e.key] = e;
+      entries.clear();
+      for (const auto& [key, e] : last) entries.push_back(e);
+    }
+    out_.push_back('{');
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (i > 0) out_.push_back(',');
+      append_json_string(out_, entries[i].key);
+      out_.push_back(':');
+      if (!value(entries[i].wire_type, entries[i].varint, entries[i].bytes, f, depth)) return false;
+    }
+    out_.push_back('}');
+    return true;
+  }
+
+  void integer(std::int64_t v) {
+    char buffer[24];
+    char* end = buffer + sizeof buffer;
+    char* p = end;
+    auto u = v < 0 ? 0 - static_cast<std::uint64_t>(v) : static_cast<std::uint64_t>(v);
+    do *--p = static_cast<char>('0' + u % 10);
+    while (u /= 10);
+    if (v < 0) *--p = '-';
+    out_.append(p, end);
+  }
+
+  bool value(int wire_type, std::uint64_t varint, std::string_view bytes, const FieldSchema& f, int depth) {
+    if (wire_type != wire::wire_type_of(f.kind)) return false;
+    switch (f.kind) {
+      case FieldKind::Bool: return out_ += varint ? "true" : "false", true;
+      case FieldKind::Int32: return integer(static_cast<std::int32_t>(varint)), true;
+      case FieldKind::Int64: return integer(static_cast<std::int64_t>(varint)), true;
+      case FieldKind::Double: {
+        double d = wire::double_of(varint);
+        if (!std::isfinite(d)) return false;
+        return out_ += go_number(d), true;
+      }
+      case FieldKind::String: return append_json_string(out_, bytes), true;
+      case FieldKind::Bytes:
+        out_.push_back('"');
+        out_ += base64_encode(bytes);
+        out_.push_back('"');
+        return true;
+      case FieldKind::Message: return value_message(bytes, *f.message, depth + 1, false);
+      default: return value_type(bytes, f);
+    }
+  }
+
+  bool value_type(std::string_view bytes, const FieldSchema& f) {
+    std::string_view content;
+    bool present = false;
+    switch (f.kind) {
+      case FieldKind::Time:
+      case FieldKind::MicroTime: {
+        Time t;
+        bool micro = f.kind == FieldKind::MicroTime;
+        if (!wire::read_time(bytes, t, micro)) return false;
+        if (t.is_zero()) return null();
+        out_.push_back('"');
+        out_ += micro ? t.to_micro_string() : t.to_string();
+        out_.push_back('"');
+        return true;
+      }
+      case FieldKind::Duration: {
+        std::int64_t ns;
+        if (!wire::read_duration(bytes, ns)) return false;
+        append_json_string(out_, format_duration(Duration(ns)));
+        return true;
+      }
+      case FieldKind::Quantity:
+        // Stored canonically: whoever wrote it had parsed it.
+        if (!wire::read_wrapped(bytes, content, present)) return false;
+        append_json_string(out_, present ? content : "0");
+        return true;
+      case FieldKind::IntOrString: {
+        bool is_string;
+        std::int32_t number;
+        if (!wire::read_int_or_string(bytes, is_string, number, content)) return false;
+        if (is_string) append_json_string(out_, content);
+        else integer(number);
+        return true;
+      }
+      default:
+        if (!wire::read_wrapped(bytes, content, present)) return false;
+        if (content.empty()) return null();
+        if (wire::is_protobuf_object(content)) return false;
+        return json(content);
+    }
+  }
+
+  // JSON as it is stored, escaped as the rest: < > & only ever stand within its strings.
+  bool json(std::string_view text) {
+    if (text.find_first_of("<>&\n\t\r ") == std::string_view::npos && text.find('\xe2') == std::string_view::npos) {
+      out_ += text;
+      return true;
+    }
+    DecodeOptions options;
+    options.typed = false;
+    return append_reparsed(text, options);
+  }
+  bool append_reparsed(std::string_view text, const DecodeOptions& options);
+
+  bool value_message(std::string_view bytes, const TypeSchema& type, int depth, bool object_meta) {
+    if (type.shape != Shape::Object) return shaped(bytes, type, depth);
+    out_.push_back('{');
+    bool first = true;
+    if (!members(bytes, type, depth, first, object_meta)) return false;
+    out_.push_back('}');
+    return true;
+  }
+
+  bool shaped(std::string_view bytes, const TypeSchema& type, int depth) {
+    if (depth > kMaxDepth) return false;
+    Slot slots[2];
+    ProtoReader r(bytes);
+    const char* begin = bytes.data();
+    for (; r.next(); begin = r.position()) {
+      const ProtoEntry* e = type.entry(r.number());
+      if (!e || e->first > 1) continue;
+      Slot& s = slots[e->first];
+      if (!s.begin) s.begin = begin;
+      s.end = r.position();
+      s.wire_type = static_cast<std::uint8_t>(r.wire_type());
+      if (r.wire_type() == wire::kBytes) s.bytes = r.bytes();
+      else s.varint = r.varint();
+      ++s.count;
+    }
+    if (r.failed()) return false;
+    switch (type.shape) {
+      case Shape::Array:
+        if (!slots[0].begin) return out_ += "[]", true;
+        return list(slots[0], type.fields[0], depth);
+      case Shape::SchemaOrBool:
+        if (slots[1].begin) return one(slots[1], type.fields[1], depth);
+        return out_ += slots[0].varint ? "true" : "false", true;
+      default:
+        if (slots[1].begin) return list(slots[1], type.fields[1], depth);
+        if (slots[0].begin) return one(slots[0], type.fields[0], depth);
+        return null();
+    }
+  }
+
+  std::string& out_;
+  const TranscodeOptions& options_;
+  std::vector<Slot> slots_;  // a stack: each message's slots above its owner's
+};
+
+bool Writer::append_reparsed(std::string_view text, const DecodeOptions& options) {
+  auto v = decode_json(text, nullptr, options);
+  if (!v) return false;
+  append_json(out_, *v, nullptr);
+  return true;
+}
+
+}  // namespace
+
+Status append_json_from_message(std::string& out, std::string_view message, const TypeSchema& type, const TranscodeOptions& options) {
+  const std::size_t start = out.size();
+  if (Writer(out, options).top(message, type)) return {};
+  out.resize(start);
+  // The rare forms (packed numbers) and the reason of a failure come from the slow way.
+  ASSIGN_OR_RETURN(Document object, decode_message(message, type));
+  if (!options.kind.empty()) object["kind"] = options.kind;
+  if (!options.api_version.empty()) object["apiVersion"] = options.api_version;
+  if (!options.resource_version.empty()) object_at(object, "metadata")["resourceVersion"] = options.resource_version;
+  append_json(out, object, &type);
+  return {};
+}
+
+}  // namespace onebin::apimachinery

@@ -1,0 +1,161 @@
+#include <onebin/apimachinery/values.hpp>
+
+#include <charconv>
+#include <cstdio>
+
+namespace onebin::apimachinery {
+namespace {
+
+// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, and back (H. Hinnant's algorithm).
+std::int64_t days_from_civil(std::int64_t y, int m, int d) {
+  y -= m <= 2;
+  std::int64_t era = (y >= 0 ? y : y - 399) / 400;
+  std::int64_t yoe = y - era * 400;
+  std::int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+  return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+struct Civil {
+  std::int64_t year;
+  int month, day, hour, minute, second;
+};
+
+Civil civil_from_unix(std::int64_t seconds) {
+  std::int64_t days = seconds / 86400, rest = seconds % 86400;
+  if (rest < 0) {
+    rest += 86400;
+    --days;
+  }
+  days += 719468;
+  std::int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+  std::int64_t doe = days - era * 146097;
+  std::int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+  std::int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+  int mp = static_cast<int>((5 * doy + 2) / 153);
+  int month = mp < 10 ? mp + 3 : mp - 9;
+  Civil c{yoe + era * 400 + (month <= 2), month, static_cast<int>(doy - (153 * mp + 2) / 5 + 1), 0, 0, 0};
+  c.hour = static_cast<int>(rest / 3600);
+  c.minute = static_cast<int>(rest / 60 % 60);
+  c.second = static_cast<int>(rest % 60);
+  return c;
+}
+
+int days_in_month(std::int64_t year, int month) {
+  static constexpr int kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+  return month == 2 && leap ? 29 : kDays[month - 1];
+}
+
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : text_(text) {}
+  bool number(int digits, int& out) {
+    if (text_.size() < static_cast<std::size_t>(digits)) return false;
+    out = 0;
+    for (int i = 0; i < digits; ++i) {
+      char c = text_[static_cast<std::size_t>(i)];
+      if (c < '0' || c > '9') return false;
+      out = out * 10 + (c - '0');
+    }
+    text_.remove_prefix(static_cast<std::size_t>(digits));
+    return true;
+  }
+  bool one(char c) {
+    if (text_.empty() || text_.front() != c) return false;
+    text_.remove_prefix(1);
+    return true;
+  }
+  bool fraction(std::int32_t& nanos) {
+    std::int32_t unit = 100000000;
+    bool any = false;
+    while (!text_.empty() && text_.front() >= '0' && text_.front() <= '9') {
+      nanos += unit * (text_.front() - '0');
+      unit /= 10;
+      any = true;
+      text_.remove_prefix(1);
+    }
+    return any;
+  }
+  bool at_end() const { return text_.empty(); }
+
+ private:
+  std::string_view text_;
+};
+
+std::string format(const Civil& c) {
+  char out[64];
+  int n = std::snprintf(out, sizeof out, "%04lld-%02d-%02dT%02d:%02d:%02d", static_cast<long long>(c.year), c.month, c.day, c.hour, c.minute, c.second);
+  return {out, static_cast<std::size_t>(n)};
+}
+
+}  // namespace
+
+Time::Time(WallTime t) {
+  auto ns = t.time_since_epoch().count();
+  seconds_ = ns / 1000000000;
+  nanos_ = static_cast<std::int32_t>(ns % 1000000000);
+  if (nanos_ < 0) {
+    nanos_ += 1000000000;
+    --seconds_;
+  }
+}
+
+Result<Time> Time::parse(std::string_view text) {
+  Scanner s(text);
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;
+  std::int32_t nanos = 0;
+  bool good = s.number(4, year) && s.one('-') && s.number(2, month) && s.one('-') && s.number(2, day) && s.one('T') && s.number(2, hour) &&
+              s.one(':') && s.number(2, minute) && s.one(':') && s.number(2, second) && (!s.one('.') || s.fraction(nanos));
+  std::int64_t offset = 0;
+  if (good && !s.one('Z')) {
+    bool plus = s.one('+');
+    good = (plus || s.one('-')) && s.number(2, zone_hour) && s.one(':') && s.number(2, zone_minute) && zone_hour < 24 && zone_minute < 60;
+    offset = (plus ? 1 : -1) * (zone_hour * 3600 + zone_minute * 60);
+  }
+  good = good && s.at_end() && month >= 1 && month <= 12 && day >= 1 && day <= days_in_month(year, month) && hour < 24 && minute < 60 && second < 60;
+  if (!good) return bad_request("time \"" + std::string(text.substr(0, 64)) + "\": RFC 3339 is expected, such as 2026-11-24T17:16:00Z");
+  return Time(days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nanos);
+}
+
+WallTime Time::wall() const {
+  constexpr std::int64_t kLimit = 9223372035;  // seconds that nanoseconds in 64 bits hold
+  if (seconds_ > kLimit) return WallTime(Duration(std::chrono::seconds(kLimit)));
+  if (seconds_ < -kLimit) return WallTime(Duration(std::chrono::seconds(-kLimit)));
+  return WallTime(Duration(std::chrono::seconds(seconds_)) + Duration(nanos_));
+}
+
+std::string Time::to_string() const { return format(civil_from_unix(seconds_)) + "Z"; }
+
+std::string Time::to_micro_string() const {
+  char fraction[16];
+  std::snprintf(fraction, sizeof fraction, ".%06dZ", nanos_ / 1000);
+  return format(civil_from_unix(seconds_)) + fraction;
+}
+
+std::string IntOrString::to_string() const { return is_string ? string_value : std::to_string(int_value); }
+
+int IntOrString::to_int() const {
+  if (!is_string) return int_value;
+  int value = 0;
+  auto [end, error] = std::from_chars(string_value.data(), string_value.data() + string_value.size(), value);
+  return error == std::errc() && end == string_value.data() + string_value.size() ? value : 0;
+}
+
+Result<int> IntOrString::scaled(int total, bool round_up) const {
+  if (!is_string) return int_value;
+  std::string_view text = string_value;
+  int percent = 0;
+  bool good = text.size() > 1 && text.back() == '%';
+  if (good) {
+    text.remove_suffix(1);
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+    good = error == std::errc() && end == text.data() + text.size();
+  }
+  if (!good) return bad_request("\"" + string_value + "\": a number or a percentage is expected");
+  std::int64_t product = static_cast<std::int64_t>(percent) * total;
+  std::int64_t floor = product / 100 - (product % 100 < 0 ? 1 : 0);
+  if (round_up && product % 100 != 0) ++floor;
+  return static_cast<int>(floor);
+}
+
+}  // namespace onebin::apimachinery
