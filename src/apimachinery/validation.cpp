@@ -293,7 +293,10 @@ FieldErrors validate_patch_options(bool apply, std::string_view field_manager, b
 }
 
 namespace {
-bool is_empty(const Document* d) { return !d || d->is_null() || (d->is_structured() && d->empty()); }
+bool is_empty(const Document* d) {
+  if (!d || d->is_null() || (d->is_structured() && d->empty())) return true;
+  return d->is_object() && std::all_of(d->begin(), d->end(), [](const Document& v) { return is_empty(&v); });
+}
 }  // namespace
 
 bool semantically_equal(const Document* a, const Document* b) {

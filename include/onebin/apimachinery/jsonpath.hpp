@@ -1,5 +1,6 @@
 // JSONPath as Kubernetes uses it in printer columns, selectable fields, and scale subresources: `.spec.x`, `['a.b']`, `[0]`,
-// `[-1]`, `[1:3]`, `[*]`, `..name`, `[?(@.type=="Ready")].status`, unions, and templates of text with `{...}`.
+// `[-1]`, `[1:3]`, `[*]`, `..name`, `[?(@.type=="Ready")].status` and unions. One expression: templates of text with several
+// of them, ranges and so on are kubectl's own affair.
 // Source: Kubernetes "JSONPath Support".
 #pragma once
 #include <onebin/apimachinery/document.hpp>

@@ -36,7 +36,7 @@ FieldErrors validate_delete_options(const Document& options);
 FieldErrors validate_patch_options(bool apply, std::string_view field_manager, bool force_is_set,
                                    const std::vector<std::string>& dry_run, std::string_view field_validation);
 
-// Equal as the API sees it: absent, null, empty list and empty object are the same.
+// Equal as the API sees it: absent, null, the empty list and an object with nothing but such are the same.
 bool semantically_equal(const Document* a, const Document* b);
 inline bool semantically_equal(const Document& a, const Document& b) { return semantically_equal(&a, &b); }
 
