@@ -73,26 +73,37 @@ Result<void> remove_loopback_address(const Ip& ip) {
   return rtnl.delete_address({lo, ip, ip.bits(), RT_SCOPE_HOST, true});
 }
 
-static Result<Route> service_route(Rtnl& rtnl, const Prefix& services) {
+static constexpr const char* kServiceInterface = "onebin0";
+
+Result<void> ensure_service_route(const Prefix& services, int mtu) {
+  ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::open());
+  ASSIGN_OR_RETURN(auto link, rtnl.link(kServiceInterface));
+  if (!link) {
+    Fd here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (!here) return from_errno("open the network namespace", errno);
+    std::string name = kServiceInterface;
+    RETURN_IF_ERROR(rtnl.create_veth({name, Mac::derived(name)}, {name + "p", Mac::derived(name + "p")}, here.get(), 1500));
+    ASSIGN_OR_RETURN(link, rtnl.link(kServiceInterface));
+    if (!link) return internal_error("the service interface vanished");
+  }
+  ASSIGN_OR_RETURN(auto peer, rtnl.link(std::string(kServiceInterface) + "p"));
+  for (const auto& end : {link, peer}) {
+    if (!end) continue;
+    RETURN_IF_ERROR(rtnl.no_link_local(end->index));
+    RETURN_IF_ERROR(rtnl.set_up(end->index));
+  }
   Route r;
-  ASSIGN_OR_RETURN(r.index, loopback(rtnl));
+  r.index = link->index;
   r.destination = services;
   r.scope = services.is_v4() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-  return r;
-}
-
-Result<void> ensure_service_route(const Prefix& services, const Ip& source, int mtu) {
-  ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::open());
-  ASSIGN_OR_RETURN(Route r, service_route(rtnl, services));
-  r.source = source;
-  r.mtu = mtu;  // the loopback's own would be announced to peers, and is larger than any path
+  r.mtu = mtu;
   return rtnl.set_route(r);
 }
 
-Result<void> remove_service_route(const Prefix& services) {
+Result<void> remove_service_routes() {
   ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::open());
-  ASSIGN_OR_RETURN(Route r, service_route(rtnl, services));
-  return rtnl.delete_route(r);
+  ASSIGN_OR_RETURN(auto link, rtnl.link(kServiceInterface));
+  return link ? rtnl.delete_link(link->index) : Result<void>();
 }
 
 Result<void> set_net_sysctl(const std::string& name, const std::string& value) {

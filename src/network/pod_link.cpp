@@ -96,7 +96,6 @@ Result<void> configure_host_side(Rtnl& host, const PodLinkSpec& spec, const Link
     r.destination = Prefix::host(ip);
     r.index = link.index;
     r.scope = ip.is_v6() ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
-    r.source = ip.is_v6() ? spec.node_ip6 : spec.node_ip;
     RETURN_IF_ERROR(host.set_route(r));
   }
   if (spec.ingress_bits_per_second) RETURN_IF_ERROR(host.limit_rate(link.index, spec.ingress_bits_per_second));

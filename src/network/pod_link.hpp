@@ -14,7 +14,6 @@ struct PodLinkSpec {
   std::map<std::string, std::string> sysctls;
   std::uint64_t egress_bits_per_second = 0, ingress_bits_per_second = 0;
   int mtu = 1500;
-  Ip node_ip, node_ip6;
   bool host_ports = false;
 };
 

@@ -167,6 +167,9 @@ Result<void> RealPodNetwork::start() {
   }
   for (auto& l : leases) in_table_[l.pod_uid] = l;
   RETURN_IF_ERROR(set_net_sysctl("ipv4/ip_forward", "1"));
+  // A pod that reaches itself through a service would be told of a shorter way, and such messages use up what the kernel
+  // allows of ICMP errors a peer.
+  (void)set_net_sysctl("ipv4/conf/all/send_redirects", "0");
   return replace_table(rules());
 }
 
@@ -249,7 +252,6 @@ PodLinkSpec RealPodNetwork::link_spec(const PodNetworkRequest& request, const Le
   s.sysctls = request.sysctls;
   s.egress_bits_per_second = request.egress_bits_per_second;
   s.ingress_bits_per_second = request.ingress_bits_per_second;
-  (config_.node_ip.is_v6() ? s.node_ip6 : s.node_ip) = config_.node_ip;
   s.host_ports = !lease.host_ports.empty();
   return s;
 }

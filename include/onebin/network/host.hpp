@@ -24,10 +24,12 @@ int interface_mtu_of(const Ip& ip);  // of the interface with this address; 0 wh
 Result<void> ensure_loopback_address(const Ip& ip);
 Result<void> remove_loopback_address(const Ip& ip);
 
-// A route that lets local processes reach service addresses when there is no default route: the packet is
-// translated in the output hook and routed anew. `source` none: the kernel's choice. Idempotent.
-Result<void> ensure_service_route(const Prefix& services, const Ip& source, int mtu);
-Result<void> remove_service_route(const Prefix& services);
+// A route that lets local processes reach service addresses when there is no default route: the packet is translated or
+// refused in the output hook and routed anew. It leads into a veth of its own ("onebin0"), which no other end uses: the
+// kernel sends no refusals for routes over the loopback, and a route over an uplink goes when the uplink flaps. `mtu` is
+// what connections take for the path's. Idempotent.
+Result<void> ensure_service_route(const Prefix& services, int mtu);
+Result<void> remove_service_routes();  // all of them, and the veth
 
 // /proc/sys/net of the calling thread's namespace. `name` with slashes, below net: "ipv4/ip_forward".
 Result<void> set_net_sysctl(const std::string& name, const std::string& value);

@@ -74,7 +74,8 @@ struct Numgen { Reg reg = 0; std::uint32_t modulus = 1; bool operator==(const Nu
 struct Nat { bool dnat = true; bool v6 = false; Reg address = 0; std::optional<Reg> port; bool operator==(const Nat&) const = default; };
 struct Masquerade { bool random = true; bool operator==(const Masquerade&) const = default; };
 struct Reject { bool tcp_reset = false; bool operator==(const Reject&) const = default; };  // else ICMP(v6) port unreachable
-// Adds the key, or refreshes its timeout (its value stays); or removes it. `data` is the register of a map's value.
+// Adds the key, or refreshes its timeout (its value stays); or removes it. `data` is the register of a map's value
+// (for maps always given; a removal does not look at it).
 struct DynSet { std::string set; Reg key = 0; std::optional<Reg> data; bool remove = false; bool operator==(const DynSet&) const = default; };
 struct Counter { bool operator==(const Counter&) const = default; };
 

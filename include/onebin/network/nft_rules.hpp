@@ -45,7 +45,7 @@ class RuleBuilder {
   RuleBuilder& masquerade() { return add(Masquerade{}); }
   RuleBuilder& reject() { return add(Reject{}); }
   RuleBuilder& update(std::string set, Reg key, std::optional<Reg> data) { return add(DynSet{std::move(set), key, data, false}); }
-  RuleBuilder& forget(std::string set, Reg key) { return add(DynSet{std::move(set), key, {}, true}); }
+  RuleBuilder& forget(std::string set, Reg key, std::optional<Reg> data) { return add(DynSet{std::move(set), key, data, true}); }
   RuleBuilder& or_mark(std::uint32_t bits);   // sets bits of the packet's mark
   RuleBuilder& clear_mark(std::uint32_t bits);
 

@@ -70,7 +70,7 @@ struct PodNetworkConfig {
   std::string run_dir;       // pins in <run_dir>/netns, leases in <run_dir>/network/leases
   int mtu = 0;               // of pod interfaces; 0: the uplink's, less the overlay's overhead
   bool overlay = true;       // 50 octets (70 over IPv6) are kept free for VXLAN when the MTU is found
-  Ip node_ip;                // the source address of the node towards its pods; none: the kernel's choice
+  Ip node_ip;                // where the uplink's MTU is looked up; none: the default route's
   std::string interface_prefix = "veth";  // host ends are <prefix><11 hex digits of the uid's hash>
   std::string table = "onebin-pods";       // the nftables table (family inet) for host ports and masquerading
   // Destinations that pods reach under their own addresses (all nodes' pod ranges): see MasqueradeConfig.
