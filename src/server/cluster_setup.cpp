@@ -66,6 +66,24 @@ std::string dns_service(const ClusterSetup& s) {
   return o.dump();
 }
 
+// What nodes and joining hosts may do beyond upstream's defaults: the agent serves Services and DNS under the node's identity.
+struct Grant {
+  const char *name, *role, *group;
+};
+constexpr Grant kGrants[] = {
+    {"onebin:node-proxier", "system:node-proxier", "system:nodes"},
+    {"onebin:node-bootstrapper", "system:node-bootstrapper", "system:bootstrappers:onebin:default-node-token"},
+    {"onebin:node-autoapprove-bootstrap", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", "system:bootstrappers:onebin:default-node-token"},
+    {"onebin:node-autoapprove-renewal", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", "system:nodes"},
+};
+std::string grant_binding(const Grant& g) {
+  nlohmann::json o = {{"apiVersion", "rbac.authorization.k8s.io/v1"}, {"kind", "ClusterRoleBinding"}};
+  o["metadata"]["name"] = g.name;
+  o["roleRef"] = {{"apiGroup", "rbac.authorization.k8s.io"}, {"kind", "ClusterRole"}, {"name", g.role}};
+  o["subjects"] = nlohmann::json::array({{{"apiGroup", "rbac.authorization.k8s.io"}, {"kind", "Group"}, {"name", g.group}}});
+  return o.dump();
+}
+
 }  // namespace
 
 Result<agent::JoinToken> load_token(const std::string& dir, const std::string& wanted, const std::string& ca_pem) {
@@ -100,6 +118,10 @@ async::Task<Result<void>> set_up_cluster(client::Client& client, ClusterSetup s)
   if (!r) co_return r.status().with_context("bootstrap token");
   r = co_await apply(&client, base + "kube-public/configmaps/cluster-info", cluster_info(s));
   if (!r) co_return r.status().with_context("cluster-info");
+  for (const Grant& g : kGrants) {
+    r = co_await apply(&client, std::string("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/") + g.name, grant_binding(g));
+    if (!r) co_return r.status().with_context(g.name);
+  }
   if (s.with_dns) {
     r = co_await apply(&client, base + kSystem + "/services/kube-dns", dns_service(s));
     if (!r) co_return r.status().with_context("kube-dns service");
