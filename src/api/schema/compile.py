@@ -136,7 +136,7 @@ class Rules:
     def keep(self, letter, line, key):
         if key not in self.seen:
             self.seen[key] = f"{letter}{len(self.seen)}{self.prefix}"
-            self.lines.append(line % self.seen[key])
+            self.lines.append(line.replace("%s", self.seen[key], 1))
         return self.seen[key]
 
     def of(self, f, table):
@@ -145,7 +145,9 @@ class Rules:
             parts.append(f".list_map_keys = {self.array(a['keys'].split(','))}")
         if a.get("mergekey"):
             parts.append(f".patch_merge_key = {quote(a['mergekey'])}")
-        if a.get("default"):
+        # A default that is what an absent value means anyway says nothing.
+        empty = f.card == "Single" and a.get("default") in ('""', "false", "0")
+        if a.get("default") and not empty:
             parts.append(f".default_json = {quote(a['default'])}")
         values = a.get("values") or (f.enum_of.enums[a["enum"]] if a.get("enum") else None)
         if values:

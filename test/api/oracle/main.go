@@ -100,7 +100,7 @@ func clearItems(object runtime.Object) {
 }
 
 func write(out string, gvk schema.GroupVersionKind, i int, object runtime.Object, asJSON, asProto runtime.Encoder) error {
-	// Once through protobuf: what JSON alone can tell apart (empty and absent lists) is gone then.
+	// Once through each: what only one of them can tell apart (empty and absent lists, or bytes) is gone then.
 	var once bytes.Buffer
 	if err := asProto.Encode(object, &once); err != nil {
 		return nil // no protobuf form
@@ -111,6 +111,14 @@ func write(out string, gvk schema.GroupVersionKind, i int, object runtime.Object
 		return err
 	}
 	object.GetObjectKind().SetGroupVersionKind(gvk)
+	var again bytes.Buffer
+	if err := asJSON.Encode(object, &again); err != nil {
+		return err
+	}
+	object, _, err = asJSON.(runtime.Decoder).Decode(again.Bytes(), &gvk, nil)
+	if err != nil {
+		return err
+	}
 	var text, proto bytes.Buffer
 	if err := asJSON.Encode(object, &text); err != nil {
 		return err
