@@ -77,8 +77,9 @@ std::string PathElement::to_string() const {
     case Kind::Index: return "[" + text + "]";
     case Kind::Value: return "[=" + value_text(Document::parse(text, nullptr, false)) + "]";
     case Kind::Key: {
+      const auto keys = Document::parse(text, nullptr, false);
       std::string out = "[";
-      for (const auto& [k, v] : Document::parse(text, nullptr, false).items()) out += (out.size() > 1 ? "," : "") + k + "=" + value_text(v);
+      for (const auto& [k, v] : keys.items()) out += (out.size() > 1 ? "," : "") + k + "=" + value_text(v);
       return out + "]";
     }
   }

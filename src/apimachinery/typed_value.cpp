@@ -167,7 +167,13 @@ std::optional<PathElement> item_element(const Type& list, const Document& item, 
       keys[std::string(name)] = *v;
     } else if (f->is_message()) {
       const auto* kf = f->message->field(name);
-      if (kf && !kf->rules->default_json.empty()) keys[std::string(name)] = Document::parse(kf->rules->default_json, nullptr, false);
+      if (!kf) continue;
+      if (!kf->rules->default_json.empty()) {
+        keys[std::string(name)] = Document::parse(kf->rules->default_json, nullptr, false);
+      } else if (kf->proto_number != 0 && kf->cardinality == Cardinality::Single && !kf->omitempty) {
+        // What Go's struct can't leave out has its zero value as default in the API's OpenAPI.
+        if (const auto* zero = implied(*kf)) keys[std::string(name)] = *zero;
+      }
     }
   }
   if (keys.empty()) {
