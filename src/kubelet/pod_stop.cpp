@@ -194,10 +194,10 @@ async::Task<void> PodWorker::clean_up() {
 }
 
 async::Task<Result<void>> PodWorker::delete_from_api() {
-  if (!api_gone_) {
+  if (!api_gone_ || !mirror_uid_.empty()) {
     client::DeleteOptions options;
     options.grace_period_seconds = 0;
-    options.uid = uid();
+    options.uid = mirror_uid_.empty() ? uid() : mirror_uid_;
     Result<void> r = co_await node_.client->remove<core::Pod>(pod_.metadata.namespace_, pod_.metadata.name, options);
     if (!r && !r.is(Reason::NotFound) && !r.is(Reason::Conflict)) {
       if (!r.is(Reason::Cancelled)) log_warn("could not delete a pod that has ended", {{"pod", pod_key(pod_)}, {"error", r.status()}});
@@ -205,6 +205,7 @@ async::Task<Result<void>> PodWorker::delete_from_api() {
       co_return r;
     }
     api_gone_ = true;
+    mirror_uid_.clear();
   }
   for (const auto& s : runtime_.sandboxes) {
     Result<void> r = co_await async::uncancelled(node_.engine->remove_sandbox(s.id));

@@ -93,6 +93,15 @@ void PodWorker::update(core::Pod pod) {
   poke();
 }
 
+void PodWorker::set_mirror(const core::Pod* mirror) {
+  mirror_uid_ = mirror ? mirror->metadata.uid : std::string();
+  if (mirror) {
+    written_ = mirror->status;
+    written_version_ = version_of(*mirror);
+  }
+  poke();
+}
+
 void PodWorker::removed() {
   removed_ = api_gone_ = true;
   if (!grace_override_) grace_override_ = 1;
@@ -234,7 +243,7 @@ void PodWorker::publish() {
   in.kubelet_start = node_.started;
   core::PodStatus next = generate_pod_status(in);
   status_ = std::move(next);
-  if (api_gone_ || status_patch(pod_, written_, status_).empty()) return;
+  if (api_gone_ || (is_static_pod(pod_) && mirror_uid_.empty()) || status_patch(pod_, written_, status_).empty()) return;
   status_dirty_ = true;
   if (writing_) return;
   writing_ = true;
@@ -244,9 +253,10 @@ void PodWorker::publish() {
 async::Task<void> PodWorker::write_status() {
   while (status_dirty_ && !api_gone_) {
     status_dirty_ = false;
-    std::string patch = status_patch(pod_, written_, status_);
+    core::Pod named;
+    named.metadata.uid = mirror_uid_.empty() ? uid() : mirror_uid_;
+    std::string patch = status_patch(named, written_, status_);
     if (patch.empty()) break;
-    core::PodStatus sent = status_;
     if (!co_await node_.status_writes->acquire()) break;
     Result<core::Pod> answer =
         co_await node_.client->patch<core::Pod>(pod_.metadata.namespace_, pod_.metadata.name, client::PatchType::StrategicMerge, patch, "status");

@@ -35,6 +35,7 @@ class PodWorker {
   void runtime_changed();    // a container has started or ended
   void objects_changed() { volumes_dirty_ = true; env_dirty_ = true; poke(); }
   void evict(PodVerdict verdict, std::optional<std::int64_t> grace_seconds);
+  void set_mirror(const core::Pod* mirror);  // of a static pod, in the API; null: there is none
   void reject(PodVerdict verdict);  // was never admitted: Failed, nothing is started
 
   const core::Pod& pod() const { return pod_; }
@@ -97,6 +98,7 @@ class PodWorker {
   core::PodStatus status_;             // last generated
   core::PodStatus written_;            // what the API has, as far as we know
   std::int64_t written_version_ = 0;
+  std::string mirror_uid_;             // static pods are written through their mirror
   bool status_dirty_ = false, writing_ = false;
   Duration write_backoff_{};
   RuntimePod runtime_;
