@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,22 +40,19 @@ class Zone {
   const std::string& domain() const { return domain_; }
   void set_service(ZoneService service);
   void remove_service(const std::string& ns, const std::string& name);
-  void add_namespace(const std::string& ns);  // names below an existing namespace are NODATA, not NXDOMAIN
-  void remove_namespace(const std::string& ns);
 
   const ZoneService* find(std::string_view ns, std::string_view name) const;
-  bool has_namespace(std::string_view ns) const;
+  bool has_namespace(std::string_view ns) const;  // that has a service
   // The name that an address stands for: "svc.ns.svc.cluster.local"; several when endpoints share it.
   std::vector<std::string> reverse(const std::string& ip) const;
   std::uint32_t serial = 1;
 
  private:
-  void unindex(const ZoneService& s);
+  void index(const ZoneService& s, bool add);
   std::string domain_;
   std::map<std::string, ZoneService, std::less<>> services_;  // "ns/name"
   std::map<std::string, int, std::less<>> namespaces_;        // and how many services each has
-  std::set<std::string, std::less<>> declared_;
-  std::map<std::string, std::set<std::string>> reverse_;
+  std::map<std::string, std::map<std::string, int>> reverse_;  // address -> names, and how often each
 };
 
 // A parsed question. Names are lower case, without the last dot; `raw` as asked.
@@ -76,17 +72,26 @@ struct Parsed {
 };
 Parsed parse_query(std::string_view message);
 
-enum class Route { Answered, Forward };
 struct Answer {
-  Route route = Route::Answered;
-  std::string message;   // complete, not yet cut to a size
-  std::string cname_target;  // an ExternalName outside of the zone: whose addresses may be appended
+  bool forward = false;      // the name is not the cluster's: ask upstream
+  std::string message;       // complete, without OPT; give it to finish()
+  std::string cname_target;  // where an ExternalName outside of the zone leads: its addresses may be appended
 };
-// Answers from the zone; Forward: the name is not the cluster's. Addresses are in a rotated order given by `turn`.
+// Answers from the zone. Addresses come in an order that `turn` rotates.
 Answer answer(const Question& question, const Zone& zone, std::uint32_t turn);
-// Cuts a message to what the asker takes over UDP: whole records go, TC is set.
-std::string fit(std::string message, const Question& question);
+// The message as it is sent: with OPT when the asker knows EDNS, and cut to what it takes (whole records; TC when an
+// answer is missing).
+std::string finish(std::string message, const Question& question, bool tcp);
 std::string error_response(const Question& question, std::uint8_t rcode);
 std::string error_response(const Malformed& malformed);
+// An answer to the CNAME's target, as upstream gave it, appended to the message that holds the CNAME. Unchanged when
+// `upstream` is not a usable message.
+std::string append_addresses(std::string message, std::string_view upstream, std::uint16_t type);
+// A question to upstream, in wire form. Empty when the name cannot be one.
+std::string build_query(std::uint16_t id, std::string_view name, std::uint16_t type);
+
+constexpr std::uint16_t kTypeA = 1, kTypeNs = 2, kTypeCname = 5, kTypeSoa = 6, kTypePtr = 12, kTypeTxt = 16, kTypeAaaa = 28, kTypeSrv = 33,
+                        kTypeOpt = 41, kTypeAny = 255;
+constexpr std::uint8_t kNoError = 0, kFormatError = 1, kServerFailure = 2, kNameError = 3, kNotImplemented = 4, kRefused = 5, kBadVersion = 16;
 
 }  // namespace onebin::dns
