@@ -72,12 +72,15 @@ Result<void> integrity(Database& db, const std::string& path) {
   if (!row || s.text(0) != "ok")
     return internal_error(path + " is damaged (" + (row ? s.text(0) : "no answer") + "): restore a snapshot (onebin snapshot restore)");
   // Each live key has its version, and the counter is ahead of every version.
-  ASSIGN_OR_RETURN(std::int64_t orphans, db.query_int("SELECT count(*) FROM current c LEFT JOIN log l ON l.rev = c.rev "
-                                                      "WHERE l.rev IS NULL OR l.value IS NULL OR l.key <> c.key OR l.created <> c.created"));
-  ASSIGN_OR_RETURN(std::int64_t ahead, db.query_int("SELECT (SELECT coalesce(max(rev), 0) FROM log) > (SELECT value FROM meta WHERE name = 'ceiling')"));
-  // A key has one version that is not replaced: the live one.
-  ASSIGN_OR_RETURN(std::int64_t lost, db.query_int("SELECT count(*) FROM (SELECT key, max(rev) AS rev, value IS NOT NULL AS live FROM log GROUP BY key) v "
-                                                   "LEFT JOIN current c ON c.key = v.key WHERE (v.live AND c.rev IS NOT v.rev) OR (NOT v.live AND c.key IS NOT NULL)"));
+  ASSIGN_OR_RETURN(std::int64_t orphans, db.query_int(
+      "SELECT count(*) FROM current c LEFT JOIN log l ON l.rev = c.rev "
+      "WHERE l.rev IS NULL OR l.value IS NULL OR l.key <> c.key OR l.created <> c.created"));
+  ASSIGN_OR_RETURN(std::int64_t ahead, db.query_int(
+      "SELECT (SELECT coalesce(max(rev), 0) FROM log) > (SELECT value FROM meta WHERE name = 'ceiling')"));
+  // The newest version of a key is the live one, or a deletion.
+  ASSIGN_OR_RETURN(std::int64_t lost, db.query_int(
+      "SELECT count(*) FROM (SELECT key, max(rev) AS rev, value IS NOT NULL AS live FROM log GROUP BY key) v "
+      "LEFT JOIN current c ON c.key = v.key WHERE (v.live AND c.rev IS NOT v.rev) OR (NOT v.live AND c.key IS NOT NULL)"));
   if (orphans || ahead || lost)
     return internal_error(path + " breaks the store's own rules (" + std::to_string(orphans) + " keys without a version, " +
                           std::to_string(lost) + " versions without a key): restore a snapshot (onebin snapshot restore)");
@@ -85,8 +88,9 @@ Result<void> integrity(Database& db, const std::string& path) {
 }
 
 Result<void> read_info(Database& db, SnapshotInfo& info) {
-  ASSIGN_OR_RETURN(info.revision, db.query_int("SELECT max((SELECT coalesce(max(rev), 1) FROM log), (SELECT coalesce(max(rev), 1) FROM beats), "
-                                               "(SELECT value FROM meta WHERE name = 'compacted'))"));
+  ASSIGN_OR_RETURN(info.revision, db.query_int(
+      "SELECT max((SELECT coalesce(max(rev), 1) FROM log), (SELECT coalesce(max(rev), 1) FROM beats), "
+      "(SELECT value FROM meta WHERE name = 'compacted'))"));
   ASSIGN_OR_RETURN(info.keys, db.query_int("SELECT (SELECT count(*) FROM current) + (SELECT count(*) FROM beats)"));
   ASSIGN_OR_RETURN(info.unix_time, db.query_int("SELECT coalesce((SELECT value FROM meta WHERE name = 'taken'), 0)"));
   return {};
@@ -125,8 +129,10 @@ Result<void> rebase(const std::string& path, std::int64_t old_ceiling) {
   ASSIGN_OR_RETURN(Database db, Database::open(path, Database::Mode::ReadWrite, 1024));
   ASSIGN_OR_RETURN(std::int64_t ceiling, db.query_int("SELECT value FROM meta WHERE name = 'ceiling'"));
   std::string revision = std::to_string(std::max(ceiling, old_ceiling) + kRestoreJump);
-  std::string sql = "PRAGMA synchronous=FULL; BEGIN IMMEDIATE; DELETE FROM log WHERE rev NOT IN (SELECT rev FROM current);"
-                    "UPDATE meta SET value = " + revision + " WHERE name IN ('ceiling', 'compacted'); DELETE FROM meta WHERE name = 'taken'; COMMIT";
+  std::string sql = "PRAGMA synchronous=FULL; BEGIN IMMEDIATE;"
+                    "DELETE FROM log WHERE rev NOT IN (SELECT rev FROM current);"
+                    "UPDATE meta SET value = " + revision + " WHERE name IN ('ceiling', 'compacted');"
+                    "DELETE FROM meta WHERE name = 'taken'; COMMIT";
   return db.exec(sql.c_str());
 }
 

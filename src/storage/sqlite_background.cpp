@@ -16,7 +16,8 @@ void SqliteWriter::checkpoint() {
   if (wal_frames_ - wal_done_ < kCheckpointFrames || !health_) return;
   // Never waits for readers; the WAL starts anew once all of it is in the database and nobody reads from it.
   int rc = sqlite3_wal_checkpoint_v2(db_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  if (rc != SQLITE_OK && rc != SQLITE_BUSY) log_warn("checkpoint of the store failed", {{"error", sqlite_status(db_.handle(), rc, options_.path)}});
+  if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+    log_warn("checkpoint of the store failed", {{"error", sqlite_status(db_.handle(), rc, options_.path)}});
   wal_done_ = wal_frames_;
 }
 

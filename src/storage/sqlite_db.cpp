@@ -171,7 +171,8 @@ Result<void> create_schema(Database& db) {
       "CREATE TABLE log(rev INTEGER PRIMARY KEY, prev INTEGER NOT NULL, created INTEGER NOT NULL, key TEXT NOT NULL, value BLOB);"
       "CREATE TABLE current(key TEXT PRIMARY KEY, rev INTEGER NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
       "CREATE TABLE ttl(key TEXT PRIMARY KEY, rev INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;"
-      "CREATE TABLE beats(key TEXT PRIMARY KEY, created INTEGER NOT NULL, rev INTEGER NOT NULL, expires INTEGER NOT NULL, value BLOB NOT NULL);"
+      "CREATE TABLE beats(key TEXT PRIMARY KEY, created INTEGER NOT NULL, rev INTEGER NOT NULL, expires INTEGER NOT NULL,"
+      " value BLOB NOT NULL);"
       "INSERT INTO meta VALUES('ceiling', 1), ('compacted', 1);"
       "PRAGMA application_id=" + std::to_string(kApplicationId) + "; PRAGMA user_version=" + std::to_string(kSchemaVersion) + ";"
       "COMMIT;";

@@ -8,14 +8,17 @@ Result<std::unique_ptr<SqliteReader>> SqliteReader::open(const std::string& path
   // A connection that never writes; closing it must not checkpoint on the loop's thread.
   RETURN_IF_ERROR(r->db_.exec("PRAGMA query_only=1; PRAGMA wal_autocheckpoint=0"));
   Database& db = r->db_;
-  ASSIGN_OR_RETURN(r->get_, db.prepare("SELECT l.rev, l.created, l.value FROM current c CROSS JOIN log l ON l.rev = c.rev WHERE c.key = ?1"));
+  ASSIGN_OR_RETURN(r->get_, db.prepare("SELECT l.rev, l.created, l.value "
+                                       "FROM current c CROSS JOIN log l ON l.rev = c.rev WHERE c.key = ?1"));
   ASSIGN_OR_RETURN(r->version_, db.prepare("SELECT key, created, value FROM log WHERE rev = ?1"));
   ASSIGN_OR_RETURN(r->first_change_, db.prepare("SELECT prev FROM log WHERE rev > ?1 AND key = ?2 ORDER BY rev LIMIT 1"));
-  ASSIGN_OR_RETURN(r->undo_, db.prepare("SELECT key, prev, value IS NOT NULL FROM log WHERE rev > ?1 AND key >= ?2 AND key < ?3 ORDER BY rev"));
+  ASSIGN_OR_RETURN(r->undo_, db.prepare("SELECT key, prev, value IS NOT NULL FROM log "
+                                        "WHERE rev > ?1 AND key >= ?2 AND key < ?3 ORDER BY rev"));
   ASSIGN_OR_RETURN(r->list_, db.prepare("SELECT c.key, l.created, l.rev, l.value FROM current c CROSS JOIN log l ON l.rev = c.rev "
                                         "WHERE c.key >= ?1 AND c.key < ?2 ORDER BY c.key"));
   ASSIGN_OR_RETURN(r->count_, db.prepare("SELECT count(*) FROM current WHERE key >= ?1 AND key < ?2"));
-  ASSIGN_OR_RETURN(r->history_, db.prepare("SELECT l.rev, l.key, l.created, l.value, l.prev, p.value FROM log l LEFT JOIN log p ON p.rev = l.prev "
+  ASSIGN_OR_RETURN(r->history_, db.prepare("SELECT l.rev, l.key, l.created, l.value, l.prev, p.value FROM log l "
+                                           "LEFT JOIN log p ON p.rev = l.prev "
                                            "WHERE l.rev > ?1 AND l.rev <= ?2 AND l.key >= ?3 AND l.key < ?4 ORDER BY l.rev"));
   ASSIGN_OR_RETURN(r->begin_, db.prepare("BEGIN"));
   ASSIGN_OR_RETURN(r->commit_, db.prepare("COMMIT"));
@@ -38,7 +41,9 @@ std::string first_key(const KeyRange& range) { return range.after_begin ? range.
 Result<Entry> SqliteReader::version(std::int64_t revision) {
   ResetGuard guard(version_);
   ASSIGN_OR_RETURN(bool row, version_.bind(1, revision).step());
-  if (!row) return internal_error("store: version " + std::to_string(revision) + " is missing: the file is damaged; restore a snapshot (onebin snapshot restore)");
+  if (!row)
+    return internal_error("store: version " + std::to_string(revision) +
+                          " is missing: the file is damaged; restore a snapshot (onebin snapshot restore)");
   return make_entry(version_.text(0), version_.integer(1), revision, version_.blob(2));
 }
 

@@ -174,7 +174,9 @@ class SqliteStore final : public StoreBase {
       CO_ASSIGN_OR_RETURN(slice, reader_->history(range, after, upto, kHistoryEvents, kHistoryBytes));
     } else {
       ++in_flight_;
-      auto read = co_await async::run_blocking([path = options_.path, range, after, upto] { return history_blocking(path, range, after, upto); });
+      auto read = co_await async::run_blocking([path = options_.path, range, after, upto] {
+        return history_blocking(path, range, after, upto);
+      });
       landed();
       CO_ASSIGN_OR_RETURN(slice, std::move(read));
     }

@@ -19,7 +19,8 @@ Result<std::unique_ptr<SqliteWriter>> SqliteWriter::open(const SqliteOptions& op
   ASSIGN_OR_RETURN(std::int64_t tables, w->db_.query_int("SELECT count(*) FROM sqlite_master"));
   if (tables == 0) RETURN_IF_ERROR(create_schema(w->db_));
   RETURN_IF_ERROR(check_schema(w->db_, options.path));
-  RETURN_IF_ERROR(w->db_.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216"));
+  RETURN_IF_ERROR(w->db_.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                                 "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216"));
   if (options.max_database_bytes > 0)
     RETURN_IF_ERROR(w->db_.exec(("PRAGMA max_page_count=" + std::to_string(options.max_database_bytes / kPageSize + 1)).c_str()));
   RETURN_IF_ERROR(w->prepare());
@@ -78,7 +79,8 @@ Result<void> SqliteWriter::load(State& state) {
     set_entry(volatile_, item);
   }
   // A row whose key has moved on is stale.
-  ASSIGN_OR_RETURN(Statement ttls, db_.prepare("SELECT t.key, t.rev, t.expires FROM ttl t JOIN current c ON c.key = t.key AND c.rev = t.rev"));
+  ASSIGN_OR_RETURN(Statement ttls, db_.prepare("SELECT t.key, t.rev, t.expires FROM ttl t "
+                                               "JOIN current c ON c.key = t.key AND c.rev = t.rev"));
   for (;;) {
     ASSIGN_OR_RETURN(bool row, ttls.step());
     if (!row) break;

@@ -51,8 +51,8 @@ async::Task<WriteResult> StoreBase::write(WriteOp op) {
   if (op.kind != WriteKind::Remove) {
     if (!op.value) co_return bad_request("a value is not null");
     if (op.value->size() > max_value_bytes_)
-      co_return Status(Reason::RequestEntityTooLarge, "the object is " + std::to_string(op.value->size()) + " bytes encoded; the limit is " +
-                                                          std::to_string(max_value_bytes_));
+      co_return Status(Reason::RequestEntityTooLarge, "the object is " + std::to_string(op.value->size()) +
+                                                          " bytes encoded; the limit is " + std::to_string(max_value_bytes_));
   }
   co_await submit(&op);
   co_return result_of(op);

@@ -19,7 +19,8 @@ Result<StoreLock> StoreLock::take(const std::string& store_path) {
     ssize_t n = ::pread(lock.fd_.get(), pid, sizeof pid - 1, 0);
     std::string holder(trim(std::string_view(pid, n > 0 ? static_cast<std::size_t>(n) : 0)));
     return Status(Reason::ServiceUnavailable, store_path + " is in use by another onebin" +
-                                                  (holder.empty() ? "" : " (process " + holder + ")") + ": stop it, or name another data folder");
+                                                  (holder.empty() ? "" : " (process " + holder + ")") +
+                                                  ": stop it, or name another data folder");
   }
   std::string pid = std::to_string(::getpid()) + "\n";
   if (::ftruncate(lock.fd_.get(), 0) != 0 || ::pwrite(lock.fd_.get(), pid.data(), pid.size(), 0) < 0) return from_errno(path, errno);

@@ -40,8 +40,9 @@ class Phase {
   void end(long long n, const Store& s) {
     double seconds = std::chrono::duration<double>(system_clock().now() - start_).count();
     double per = n > 0 ? static_cast<double>(n) : 1;
+    double written = static_cast<double>(proc_value("/proc/self/io", "write_bytes:") - io_) / 1024.0 / per;
     std::printf("%-28s %8.0f/s  %7.1f us CPU  %7.2f KB written  each;  %.2f writes a commit; RSS %lld KB; file %lld KB\n", name_,
-                per / seconds, (cpu_seconds() - cpu_) * 1e6 / per, static_cast<double>(proc_value("/proc/self/io", "write_bytes:") - io_) / 1024.0 / per,
+                per / seconds, (cpu_seconds() - cpu_) * 1e6 / per, written,
                 static_cast<double>(s.stats().writes) / static_cast<double>(std::max<std::int64_t>(1, s.stats().commits)),
                 proc_value("/proc/self/status", "VmRSS:"), static_cast<long long>(s.stats().bytes_on_disk / 1024));
   }
@@ -150,7 +151,8 @@ Task<void> bench(RealLoop* loop, Plan p) {
 
 int main(int argc, char** argv) {
   std::string folder = argc > 1 ? argv[1] : "/var/tmp/onebin-storage-bench";
-  Plan p{folder + "/bench.db", argc > 2 ? std::atoi(argv[2]) : 10000, argc > 3 ? std::atoi(argv[3]) : 16, argc > 4 ? std::atoi(argv[4]) : 1200};
+  Plan p{folder + "/bench.db", argc > 2 ? std::atoi(argv[2]) : 10000,
+         argc > 3 ? std::atoi(argv[3]) : 16, argc > 4 ? std::atoi(argv[4]) : 1200};
   check(make_dirs(folder).status());
   for (const char* suffix : {"", "-wal", "-shm"}) check(remove_all(p.path + suffix).status());
   std::printf("%d keys, %d writers, values of %d bytes\n", p.creates, p.writers, p.value_bytes);

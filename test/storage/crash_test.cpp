@@ -27,7 +27,8 @@ void say(const std::string& line) {
 Task<void> writer(Store* s, int id, std::string round) {
   SeededRng rng(fnv1a64(round) + static_cast<std::uint64_t>(id));
   for (std::uint64_t i = 0;; ++i) {
-    std::string key = (rng.below(8) == 0 ? "/registry/events/w" : "/registry/pods/w") + std::to_string(id) + "-" + std::to_string(rng.below(5));
+    std::string folder = rng.below(8) == 0 ? "/registry/events/w" : "/registry/pods/w";
+    std::string key = folder + std::to_string(id) + "-" + std::to_string(rng.below(5));
     std::string value = round + "." + std::to_string(i) + "." + std::string(rng.below(3000), 'x');
     auto now = co_await s->get(key);
     bool drop = now && rng.below(4) == 0;

@@ -257,12 +257,13 @@ Task<void> fills_up(std::string path) {
   }
   CHECK(n > 5);
   std::int64_t before = s->current_revision();
-  auto w = must(co_await s->watch("", 0));
   // A failed commit undoes the volatile writes that shared it, and takes no revision.
   TaskGroup group("together");
   std::vector<WriteResult> out(10, internal_error("unset"));
-  for (int i = 0; i < 10; ++i)
-    group.spawn(try_create(s.get(), (i % 2 ? "/big/x" : "/registry/events/e") + std::to_string(i), i % 2 ? big : "e", &out[static_cast<std::size_t>(i)]));
+  for (int i = 0; i < 10; ++i) {
+    std::string key = (i % 2 ? "/big/x" : "/registry/events/e") + std::to_string(i);
+    group.spawn(try_create(s.get(), key, i % 2 ? big : "e", &out[static_cast<std::size_t>(i)]));
+  }
   co_await group.join();
   std::int64_t ok = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
@@ -276,10 +277,16 @@ Task<void> fills_up(std::string path) {
   auto done = co_await s->compact(s->current_revision());
   CHECK(done.is_ok());
   CHECK(must(co_await s->count("/big/")) == n);
-  for (int i = 0; i < 10; ++i)
-    if (!out[static_cast<std::size_t>(i)] && i % 2 == 0) co_await put_new(s.get(), "/registry/events/e" + std::to_string(i), "e");
-  CHECK(must(co_await s->count("/registry/events/")) == 5);
-  co_await take(w.get(), 5);
+  auto w = must(co_await s->watch("", 0));
+  co_await put_new(s.get(), "/registry/events/last", "e");
+  std::size_t again = 1;
+  for (int i = 0; i < 10; i += 2) {
+    if (out[static_cast<std::size_t>(i)]) continue;
+    co_await put_new(s.get(), "/registry/events/e" + std::to_string(i), "e");
+    ++again;
+  }
+  CHECK(must(co_await s->count("/registry/events/")) == 6);
+  CHECK((co_await take(w.get(), again)).size() == again);
   CHECK(s->stats().health.is_ok());
   co_await s->close();
   CHECK(check_store(path).is_ok());
