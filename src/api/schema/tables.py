@@ -173,6 +173,7 @@ class Model:
             for i, f in enumerate(t.fields):
                 if f.name in ("kind", "apiVersion") and t.members[0] == "typemeta":
                     continue
+                f.number = number + 1
                 number += 1
                 t.entries.append((number, i, None))
         t.entries.sort(key=lambda e: e[0])
