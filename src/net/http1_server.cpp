@@ -1,5 +1,6 @@
 #include "net/http1.hpp"
 #include "net/server_core.hpp"
+#include "net/text_answer.hpp"
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/bytes.hpp>
@@ -282,7 +283,7 @@ Task<bool> Http1Connection::wait_for_request() {
 
 Task<void> Http1Connection::refuse(Http1Message<true>& message, int status, std::string text) {
   Http1Exchange ex(*this, message);
-  Result<void> r = co_await ex.send(status, Headers{{"Content-Type", "text/plain; charset=utf-8"}, {"Connection", "close"}}, text);
+  Result<void> r = co_await ex.send(status, text_headers(true), text);
   (void)r;
 }
 

@@ -5,6 +5,7 @@
 #include <onebin/net/spdy.hpp>
 
 #include "net/stream_upgrade.hpp"
+#include "net/text_answer.hpp"
 #include "net/ws_channels.hpp"
 
 #include <cctype>
@@ -16,7 +17,7 @@ bool is_spdy_upgrade(const Request& r) {
 }
 
 Task<Status> refuse_upgrade(ResponseWriter& writer, std::string why) {
-  Result<void> r = co_await writer.send(400, Headers{{"Content-Type", "text/plain; charset=utf-8"}}, why);
+  Result<void> r = co_await writer.send(400, text_headers(), why);
   (void)r;
   co_return bad_request(std::move(why));
 }
@@ -32,14 +33,17 @@ Task<Result<SpdyUpgrade>> spdy_upgrade(Request& request, ResponseWriter& writer,
     for (const std::string& s : supported)
       if (chosen.empty() && o == s) chosen = o;
   if (chosen.empty()) {
-    Headers h{{"Content-Type", "text/plain; charset=utf-8"}};
+    Headers h = text_headers();
     for (const std::string& s : supported) h.add("X-Accepted-Stream-Protocol-Versions", s);
     std::string why = "unable to upgrade: none of the protocols " + join(offered, ", ") + " is supported";
     Result<void> r = co_await writer.send(403, std::move(h), why);
     (void)r;
     co_return Status(Reason::Forbidden, why);
   }
-  Result<StreamPtr> stream = co_await writer.upgrade(Headers{{"Upgrade", "SPDY/3.1"}, {"X-Stream-Protocol-Version", chosen}});
+  Headers answer;
+  answer.add("Upgrade", "SPDY/3.1");
+  answer.add("X-Stream-Protocol-Version", chosen);
+  Result<StreamPtr> stream = co_await writer.upgrade(std::move(answer));
   if (!stream) co_return stream.status();
   SpdyUpgrade u{std::move(*stream), std::move(chosen)};
   co_return Result<SpdyUpgrade>(std::move(u));

@@ -1,4 +1,5 @@
 #include "net/server_core.hpp"
+#include "net/text_answer.hpp"
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
@@ -15,7 +16,7 @@ Task<void> call_handler(ServerCore& core, Request& request, ResponseWriter& writ
 }
 
 Task<Result<void>> send_plain(ResponseWriter& writer, int status, std::string text) {
-  Result<void> r = co_await writer.send(status, Headers{{"Content-Type", "text/plain; charset=utf-8"}}, text);
+  Result<void> r = co_await writer.send(status, text_headers(), text);
   co_return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include "net/http1.hpp"
 #include "net/ws_frame.hpp"
+#include "net/text_answer.hpp"
 
 namespace onebin::net {
 namespace {
@@ -264,11 +265,13 @@ Task<Result<WebSocketPtr>> websocket_accept(Request& request, ResponseWriter& wr
     }
   }
   if (!refused) {
-    Result<void> r = co_await writer.send(code, Headers{{"Content-Type", "text/plain; charset=utf-8"}}, refused.message());
+    Result<void> r = co_await writer.send(code, text_headers(), refused.message());
     (void)r;
     co_return refused;
   }
-  Headers answer{{"Upgrade", "websocket"}, {"Sec-WebSocket-Accept", ws_accept_key(key)}};
+  Headers answer;
+  answer.add("Upgrade", "websocket");
+  answer.add("Sec-WebSocket-Accept", ws_accept_key(key));
   if (!protocol.empty()) answer.add("Sec-WebSocket-Protocol", protocol);
   Result<StreamPtr> stream = co_await writer.upgrade(std::move(answer));
   if (!stream) co_return stream.status();
