@@ -2,37 +2,44 @@
 #pragma once
 #include <onebin/apimachinery/document.hpp>
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace onebin::apimachinery {
-struct KindSchema;
 struct TypeSchema;
 
 // A served resource or subresource, as the paths of the documents describe it.
 struct OpenApiResource {
   std::string group, version, kind;
-  std::string plural;                // "deployments"
-  std::string subresource;           // "status", "" for the resource itself
+  std::string plural;              // "deployments"
+  std::string subresource;         // "status", "" for the resource itself
   bool namespaced = true;
-  std::vector<std::string> verbs;    // discovery's verbs: "create", "get", "list", "watch", ...
-  const TypeSchema* type = nullptr;  // the body; null: an object without a schema
-  std::string kind_group, kind_version;  // of the body's kind where they differ (autoscaling/v1 Scale)
-  // A schema given as a document (CRDs: openAPIV3Schema with x-kubernetes-*); then `type` is not used.
+  std::vector<std::string> verbs;  // discovery's: "create", "get", "list", "watch", ...; a subresource that connects: "connect"
+  const TypeSchema* type = nullptr;       // the body
+  const TypeSchema* list_type = nullptr;  // of "list"; null: a list is made up from the kind
+  // Where the body's kind is another's (autoscaling/v1 Scale of deployments/scale); empty: as group and version above.
+  std::string kind_group, kind_version;
+  // A custom resource: its openAPIV3Schema with x-kubernetes-…, in place of `type`. Null with a null type: any object.
   const Document* schema = nullptr;
 };
 
-// The name under which a type stands in the documents: "io.k8s.api.apps.v1.Deployment".
-std::string openapi_definition_name(const TypeSchema& type);
+// Types that every document refers to. Those that are null are described as any object.
+struct OpenApiTypes {
+  const TypeSchema* status = nullptr;
+  const TypeSchema* delete_options = nullptr;
+  const TypeSchema* object_meta = nullptr;
+  const TypeSchema* list_meta = nullptr;
+  const TypeSchema* api_resource_list = nullptr;
+};
 
-// Serialized JSON. Costly: build once, on first use, and anew when CRDs change.
-std::string openapi_v2_json(const std::vector<OpenApiResource>& resources, std::string_view title = "Kubernetes",
-                            std::string_view version = "v1.37.2");
-std::string openapi_v3_json(const std::vector<OpenApiResource>& resources_of_group_version, std::string_view title = "Kubernetes",
-                            std::string_view version = "v1.37.2");
-// application/com.github.proto-openapi.spec.v2@v1.0+protobuf from the JSON form.
-std::string openapi_v2_protobuf(const Document& swagger);
+// The name under which a custom resource's kind stands in the documents: "com.example.v1.Foo".
+std::string openapi_custom_name(std::string_view group, std::string_view version, std::string_view kind);
+
+// Serialized JSON. Costly (some MB of text): build once, on first use, and anew when custom resources change.
+std::string openapi_v2_json(const std::vector<OpenApiResource>& resources, const OpenApiTypes& types);
+std::string openapi_v3_json(const std::vector<OpenApiResource>& resources_of_group_version, const OpenApiTypes& types);
+// application/com.github.proto-openapi.spec.v2@v1.0+protobuf of what openapi_v2_json gave. "" where that is no JSON object.
+std::string openapi_v2_protobuf(std::string_view swagger_json);
 
 }  // namespace onebin::apimachinery

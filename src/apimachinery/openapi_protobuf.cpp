@@ -1,0 +1,214 @@
+// gnostic's openapi.v2.Document (github.com/google/gnostic-models, openapiv2/OpenAPIv2.proto): field numbers are from there.
+#include <onebin/apimachinery/openapi.hpp>
+
+#include <onebin/apimachinery/codec.hpp>
+
+#include <cstring>
+
+namespace onebin::apimachinery {
+namespace {
+
+std::string dump(const Document& d) { return d.dump(-1, ' ', false, Document::error_handler_t::replace); }
+
+// Writers append a message's fields; the caller frames them.
+void text(std::string& out, std::uint32_t number, const Document& object, const char* name) {
+  auto s = string_at(object, name);
+  if (!s.empty()) append_bytes_field(out, number, s);
+}
+void texts(std::string& out, std::uint32_t number, const Document& object, const char* name) {
+  const auto& list = member(object, name);
+  if (!list.is_array()) return;
+  for (const auto& v : list)
+    if (v.is_string()) append_bytes_field(out, number, v.get_ref<const std::string&>());
+}
+void flag(std::string& out, std::uint32_t number, const Document& object, const char* name) {
+  if (bool_at(object, name)) append_varint_field(out, number, 1);
+}
+void integer(std::string& out, std::uint32_t number, const Document& object, const char* name) {
+  if (const auto& v = member(object, name); v.is_number() && v.get<std::int64_t>() != 0)
+    append_varint_field(out, number, static_cast<std::uint64_t>(v.get<std::int64_t>()));
+}
+void real(std::string& out, std::uint32_t number, const Document& object, const char* name) {
+  const auto& v = member(object, name);
+  if (!v.is_number() || v.get<double>() == 0) return;
+  append_varint(out, number << 3 | 1);
+  double d = v.get<double>();
+  char raw[8];
+  std::memcpy(raw, &d, 8);  // little-endian, as all machines that this is built for
+  out.append(raw, 8);
+}
+void any(std::string& out, std::uint32_t number, const Document& value) {
+  std::string inner;
+  append_bytes_field(inner, 2, dump(value));  // JSON is YAML
+  append_bytes_field(out, number, inner);
+}
+void any_member(std::string& out, std::uint32_t number, const Document& object, const char* name) {
+  if (const auto* v = find_member(object, name)) any(out, number, *v);
+}
+
+void named(std::string& out, std::uint32_t number, const std::string& name, const std::string& value) {
+  std::string inner;
+  append_bytes_field(inner, 1, name);
+  append_bytes_field(inner, 2, value);
+  append_bytes_field(out, number, inner);
+}
+
+void extensions(std::string& out, std::uint32_t number, const Document& object) {
+  for (const auto& [k, v] : object.items()) {
+    if (k.rfind("x-", 0) != 0) continue;
+    std::string value;
+    append_bytes_field(value, 2, dump(v));
+    named(out, number, k, value);
+  }
+}
+
+std::string schema(const Document& s, int depth = 0) {
+  std::string out;
+  if (!s.is_object() || depth > 100) return out;
+  text(out, 1, s, "$ref");
+  text(out, 2, s, "format");
+  text(out, 3, s, "title");
+  text(out, 4, s, "description");
+  any_member(out, 5, s, "default");
+  real(out, 6, s, "multipleOf");
+  real(out, 7, s, "maximum");
+  flag(out, 8, s, "exclusiveMaximum");
+  real(out, 9, s, "minimum");
+  flag(out, 10, s, "exclusiveMinimum");
+  integer(out, 11, s, "maxLength");
+  integer(out, 12, s, "minLength");
+  text(out, 13, s, "pattern");
+  integer(out, 14, s, "maxItems");
+  integer(out, 15, s, "minItems");
+  flag(out, 16, s, "uniqueItems");
+  integer(out, 17, s, "maxProperties");
+  integer(out, 18, s, "minProperties");
+  texts(out, 19, s, "required");
+  if (const auto& values = member(s, "enum"); values.is_array())
+    for (const auto& v : values) any(out, 20, v);
+  if (const auto* more = find_member(s, "additionalProperties")) {
+    std::string inner;
+    if (more->is_boolean()) append_varint_field(inner, 2, more->get<bool>() ? 1 : 0);
+    else append_bytes_field(inner, 1, schema(*more, depth + 1));
+    append_bytes_field(out, 21, inner);
+  }
+  if (auto type = string_at(s, "type"); !type.empty()) {
+    std::string inner;
+    append_bytes_field(inner, 1, type);
+    append_bytes_field(out, 22, inner);
+  }
+  if (const auto* items = find_member(s, "items")) {
+    std::string inner;
+    append_bytes_field(inner, 1, schema(*items, depth + 1));
+    append_bytes_field(out, 23, inner);
+  }
+  if (const auto& properties = member(s, "properties"); properties.is_object()) {
+    std::string inner;
+    for (const auto& [k, v] : properties.items()) named(inner, 1, k, schema(v, depth + 1));
+    append_bytes_field(out, 25, inner);
+  }
+  extensions(out, 31, s);
+  return out;
+}
+
+std::string parameter(const Document& p) {
+  std::string inner, out, item;
+  auto in = string_at(p, "in");
+  if (in == "body") {
+    text(inner, 1, p, "description");
+    text(inner, 2, p, "name");
+    append_bytes_field(inner, 3, in);
+    flag(inner, 4, p, "required");
+    append_bytes_field(inner, 5, schema(member(p, "schema")));
+    append_bytes_field(out, 1, inner);  // body_parameter
+  } else {
+    bool query = in == "query";  // else a path's
+    flag(inner, 1, p, "required");
+    append_bytes_field(inner, 2, in);
+    text(inner, 3, p, "description");
+    text(inner, 4, p, "name");
+    text(inner, query ? 6 : 5, p, "type");
+    flag(inner, query ? 20 : 18, p, "uniqueItems");
+    std::string kind;
+    append_bytes_field(kind, query ? 3 : 4, inner);
+    append_bytes_field(out, 2, kind);  // non_body_parameter
+  }
+  append_bytes_field(item, 1, out);
+  return item;
+}
+
+void parameters(std::string& out, std::uint32_t number, const Document& object) {
+  const auto& list = member(object, "parameters");
+  if (!list.is_array()) return;
+  for (const auto& p : list) append_bytes_field(out, number, parameter(p));
+}
+
+std::string operation(const Document& op) {
+  std::string out;
+  texts(out, 1, op, "tags");
+  text(out, 3, op, "description");
+  text(out, 5, op, "operationId");
+  texts(out, 6, op, "produces");
+  texts(out, 7, op, "consumes");
+  parameters(out, 8, op);
+  std::string responses;
+  if (const auto& all = member(op, "responses"); all.is_object())
+    for (const auto& [code, r] : all.items()) {
+      std::string response, value;
+      text(response, 1, r, "description");
+      if (const auto* s = find_member(r, "schema")) {
+        std::string item;
+        append_bytes_field(item, 1, schema(*s));
+        append_bytes_field(response, 2, item);
+      }
+      append_bytes_field(value, 1, response);
+      named(responses, 1, code, value);
+    }
+  append_bytes_field(out, 9, responses);
+  texts(out, 10, op, "schemes");
+  extensions(out, 13, op);
+  return out;
+}
+
+std::string path_item(const Document& item) {
+  std::string out;
+  static constexpr std::pair<const char*, std::uint32_t> kMethods[] = {{"get", 2}, {"put", 3}, {"post", 4}, {"delete", 5}, {"patch", 8}};
+  for (auto [name, number] : kMethods)
+    if (const auto* op = find_member(item, name)) append_bytes_field(out, number, operation(*op));
+  parameters(out, 9, item);
+  extensions(out, 10, item);
+  return out;
+}
+
+}  // namespace
+
+std::string openapi_v2_protobuf(std::string_view swagger_json) {
+  const auto swagger = Document::parse(swagger_json, nullptr, false);
+  if (!swagger.is_object()) return {};
+  std::string out, info, paths, definitions;
+  text(out, 1, swagger, "swagger");
+  text(info, 1, member(swagger, "info"), "title");
+  text(info, 2, member(swagger, "info"), "version");
+  append_bytes_field(out, 2, info);
+  if (const auto& all = member(swagger, "paths"); all.is_object())
+    for (const auto& [path, item] : all.items()) named(paths, 2, path, path_item(item));
+  append_bytes_field(out, 8, paths);
+  if (const auto& all = member(swagger, "definitions"); all.is_object())
+    for (const auto& [name, s] : all.items()) named(definitions, 1, name, schema(s));
+  append_bytes_field(out, 9, definitions);
+  // security: BearerToken with no scopes; its definition an API key in a header.
+  std::string requirement, key, item, security;
+  named(requirement, 1, "BearerToken", "");
+  append_bytes_field(out, 12, requirement);
+  const auto& bearer = at_path(swagger, {"securityDefinitions", "BearerToken"});
+  text(key, 1, bearer, "type");
+  text(key, 2, bearer, "name");
+  text(key, 3, bearer, "in");
+  text(key, 4, bearer, "description");
+  append_bytes_field(item, 2, key);
+  named(security, 1, "BearerToken", item);
+  append_bytes_field(out, 13, security);
+  return out;
+}
+
+}  // namespace onebin::apimachinery

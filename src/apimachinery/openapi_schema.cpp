@@ -1,0 +1,256 @@
+#include "openapi_schema.hpp"
+
+#include <onebin/base/bytes.hpp>
+
+#include <algorithm>
+
+namespace onebin::apimachinery::openapi {
+namespace {
+
+constexpr const char* kMetaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+
+std::string dump(const Document& d) { return d.dump(-1, ' ', false, Document::error_handler_t::replace); }
+
+Document any_object() { return {{"type", "object"}}; }
+
+void describe(Document& schema, std::string_view text) {
+  if (!text.empty()) schema["description"] = std::string(text);
+}
+
+Document strings(std::span<const std::string_view> texts) {
+  Document out = Document::array();
+  for (auto t : texts) out.push_back(std::string(t));
+  return out;
+}
+
+void add_rules(Document& schema, const FieldSchema& f, Version version) {
+  const FieldRules& r = *f.rules;
+  if (f.is_list()) {
+    if (f.list_type == ListType::Map) {
+      schema["x-kubernetes-list-type"] = "map";
+      schema["x-kubernetes-list-map-keys"] = strings(r.list_map_keys);
+    } else if (f.list_type != ListType::Unset) {
+      schema["x-kubernetes-list-type"] = f.list_type == ListType::Set ? "set" : "atomic";
+    }
+  } else if (f.atomicity != Atomicity::Unset) {
+    schema["x-kubernetes-map-type"] = f.atomicity == Atomicity::Atomic ? "atomic" : "granular";
+  }
+  std::string strategy;
+  if (r.patch_strategy & kPatchMerge) strategy = "merge";
+  if (r.patch_strategy & kPatchReplace) strategy += strategy.empty() ? "replace" : ",replace";
+  if (r.patch_strategy & kPatchRetainKeys) strategy += strategy.empty() ? "retainKeys" : ",retainKeys";
+  if (!strategy.empty()) schema["x-kubernetes-patch-strategy"] = strategy;
+  if (!r.patch_merge_key.empty()) schema["x-kubernetes-patch-merge-key"] = std::string(r.patch_merge_key);
+  if (version == Version::V3 && !r.default_json.empty()) {
+    auto value = Document::parse(r.default_json, nullptr, false);
+    if (!value.is_discarded()) schema["default"] = std::move(value);
+  }
+  describe(schema, r.description);
+}
+
+// A schema of v2 knows less than one of v3: what cannot be said in it is left open.
+Document as_v2(const Document& v3, int depth) {
+  if (!v3.is_object() || depth > 100) return v3;
+  Document out = v3;
+  for (const char* name : {"oneOf", "anyOf", "allOf", "not", "nullable", "default", "x-kubernetes-validations"}) out.erase(name);
+  bool open = bool_at(v3, "nullable") || bool_at(v3, "x-kubernetes-int-or-string") || bool_at(v3, "x-kubernetes-preserve-unknown-fields");
+  if (bool_at(v3, "nullable") || bool_at(v3, "x-kubernetes-int-or-string")) out.erase("type");
+  if (open) {
+    out.erase("items");
+    out.erase("properties");
+    return out;
+  }
+  if (auto p = out.find("properties"); p != out.end() && p->is_object())
+    for (auto& v : *p) v = as_v2(v, depth + 1);
+  for (const char* name : {"items", "additionalProperties"})
+    if (auto i = out.find(name); i != out.end() && i->is_object()) *i = as_v2(*i, depth + 1);
+  return out;
+}
+
+}  // namespace
+
+Document Definitions::ref(std::string_view name) const {
+  return {{"$ref", (version_ == Version::V2 ? "#/definitions/" : "#/components/schemas/") + std::string(name)}};
+}
+
+void Definitions::define(std::string name, Document schema) { written_[std::move(name)] = dump(schema); }
+
+void Definitions::need(const TypeSchema* type) {
+  if (known_.insert(std::string(type->name)).second) pending_.push_back(type);
+}
+
+Document Definitions::reference(const TypeSchema* type) {
+  if (!type) return any_object();
+  need(type);
+  return ref(type->name);
+}
+
+Document Definitions::builtin(std::string_view name, Document schema) {
+  if (known_.insert(std::string(name)).second) define(std::string(name), std::move(schema));
+  return ref(name);
+}
+
+Document Definitions::patch() { return builtin(std::string(kMetaPrefix) + "Patch", any_object()); }
+
+Document Definitions::value_schema(const FieldSchema& f) {
+  const std::string meta = kMetaPrefix;
+  auto number = [](const char* type, const char* format) { return Document{{"type", type}, {"format", format}}; };
+  auto either = [&](const char* other) {
+    return version_ == Version::V2 ? Document{{"type", "string"}} : Document{{"oneOf", {{{"type", other}}, {{"type", "string"}}}}};
+  };
+  switch (f.kind) {
+    case FieldKind::Bool: return {{"type", "boolean"}};
+    case FieldKind::Int32: return number("integer", "int32");
+    case FieldKind::Int64: return number("integer", "int64");
+    case FieldKind::Double: return number("number", "double");
+    case FieldKind::String: {
+      Document out = {{"type", "string"}};
+      if (version_ == Version::V3 && !f.rules->enum_values.empty()) out["enum"] = strings(f.rules->enum_values);
+      // Formats of validation are not OpenAPI's.
+      if (!f.rules->format.empty() && f.rules->format.rfind("k8s-", 0) != 0) out["format"] = std::string(f.rules->format);
+      return out;
+    }
+    case FieldKind::Bytes: return {{"type", "string"}, {"format", "byte"}};
+    case FieldKind::Time: return builtin(meta + "Time", {{"type", "string"}, {"format", "date-time"}});
+    case FieldKind::MicroTime: return builtin(meta + "MicroTime", {{"type", "string"}, {"format", "date-time"}});
+    case FieldKind::Duration: return builtin(meta + "Duration", {{"type", "string"}});
+    case FieldKind::Quantity: return builtin("io.k8s.apimachinery.pkg.api.resource.Quantity", either("number"));
+    case FieldKind::IntOrString: {
+      Document schema = either("integer");
+      schema["format"] = "int-or-string";
+      return builtin("io.k8s.apimachinery.pkg.util.intstr.IntOrString", std::move(schema));
+    }
+    case FieldKind::RawExtension: return builtin("io.k8s.apimachinery.pkg.runtime.RawExtension", any_object());
+    case FieldKind::FieldsV1: return builtin(meta + "FieldsV1", any_object());
+    case FieldKind::Json: return builtin("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON", Document::object());
+    case FieldKind::Message:
+      if (f.message->shape == Shape::Array) return {{"type", "array"}, {"items", value_schema(f.message->fields[0])}};
+      return reference(f.message);
+  }
+  return any_object();
+}
+
+Document Definitions::field_schema(const FieldSchema& f) {
+  Document value = value_schema(f), out;
+  if (f.is_list()) {
+    out = {{"type", "array"}, {"items", std::move(value)}};
+  } else if (f.is_map()) {
+    out = {{"type", "object"}, {"additionalProperties", std::move(value)}};
+  } else if (version_ == Version::V3 && value.contains("$ref")) {
+    // Beside $ref nothing else counts in v3.
+    out = {{"allOf", Document::array({std::move(value)})}};
+  } else {
+    out = std::move(value);
+  }
+  if (version_ == Version::V3 && f.cardinality == Cardinality::Single && !f.omitempty && f.proto_number != 0) {
+    if (f.kind == FieldKind::String) out["default"] = "";
+    else if (f.kind == FieldKind::Bool) out["default"] = false;
+    else if (f.kind == FieldKind::Int32 || f.kind == FieldKind::Int64 || f.kind == FieldKind::Double) out["default"] = 0;
+  }
+  add_rules(out, f, version_);
+  return out;
+}
+
+Document Definitions::type_schema(const TypeSchema& t) {
+  Document out;
+  switch (t.shape) {
+    case Shape::Object: {
+      out = any_object();
+      Document properties = Document::object(), required = Document::array();
+      for (const auto& f : t.fields) {
+        properties[std::string(f.json_name)] = field_schema(f);
+        if (f.required) required.push_back(std::string(f.json_name));
+      }
+      if (!properties.empty()) out["properties"] = std::move(properties);
+      if (!required.empty()) {
+        std::sort(required.begin(), required.end());
+        out["required"] = std::move(required);
+      }
+      if (t.atomicity == Atomicity::Atomic) out["x-kubernetes-map-type"] = "atomic";
+      if (t.preserve_unknown) out["x-kubernetes-preserve-unknown-fields"] = true;
+      break;
+    }
+    case Shape::Array: out = {{"type", "array"}, {"items", value_schema(t.fields[0])}}; break;
+    case Shape::Map: out = {{"type", "object"}, {"additionalProperties", value_schema(t.fields[0])}}; break;
+    default: out = Document::object();  // one of several forms, which is more than OpenAPI of these versions can say
+  }
+  describe(out, t.description);
+  return out;
+}
+
+void Definitions::name_kind(std::string_view definition, GroupVersionKind kind) { kinds_[std::string(definition)].insert(std::move(kind)); }
+
+Document Definitions::custom_schema(const OpenApiResource& r) {
+  Document out = r.schema ? (version_ == Version::V2 ? as_v2(*r.schema, 0) : *r.schema) : any_object();
+  if (!out.is_object()) out = any_object();
+  if (!r.schema) out["x-kubernetes-preserve-unknown-fields"] = true;
+  bool open_v2 = version_ == Version::V2 && bool_at(out, "x-kubernetes-preserve-unknown-fields");
+  if (open_v2) return out;
+  auto& properties = object_at(out, "properties");
+  properties["apiVersion"] = {{"type", "string"}};
+  properties["kind"] = {{"type", "string"}};
+  Document meta = reference(types_.object_meta);
+  properties["metadata"] = version_ == Version::V3 && meta.contains("$ref") ? Document{{"allOf", Document::array({std::move(meta)})}} : std::move(meta);
+  return out;
+}
+
+Document Definitions::body(const OpenApiResource& r) {
+  GroupVersionKind kind{r.kind_version.empty() ? r.group : r.kind_group, r.kind_version.empty() ? r.version : r.kind_version, r.kind};
+  if (r.type) {
+    name_kind(r.type->name, std::move(kind));
+    return reference(r.type);
+  }
+  auto name = openapi_custom_name(kind.group, kind.version, kind.kind);
+  if (known_.insert(name).second) define(name, custom_schema(r));
+  name_kind(name, std::move(kind));
+  return ref(name);
+}
+
+Document Definitions::list_schema(const OpenApiResource&, Document items) {
+  Document meta = reference(types_.list_meta);
+  if (version_ == Version::V3 && meta.contains("$ref")) meta = {{"allOf", Document::array({std::move(meta)})}};
+  return {{"type", "object"},
+          {"required", {"items"}},
+          {"properties",
+           {{"apiVersion", {{"type", "string"}}},
+            {"kind", {{"type", "string"}}},
+            {"metadata", std::move(meta)},
+            {"items", {{"type", "array"}, {"items", std::move(items)}}}}}};
+}
+
+Document Definitions::list(const OpenApiResource& r) {
+  GroupVersionKind kind{r.group, r.version, r.kind + "List"};
+  if (r.list_type) {
+    name_kind(r.list_type->name, std::move(kind));
+    return reference(r.list_type);
+  }
+  auto name = r.type ? std::string(r.type->name) + "List" : openapi_custom_name(kind.group, kind.version, kind.kind);
+  if (known_.insert(name).second) define(name, list_schema(r, body(r)));
+  name_kind(name, std::move(kind));
+  return ref(name);
+}
+
+void Definitions::write(std::string& out) {
+  while (!pending_.empty()) {
+    const auto* type = pending_.back();
+    pending_.pop_back();
+    define(std::string(type->name), type_schema(*type));
+  }
+  bool first = true;
+  for (const auto& [name, json] : written_) {
+    out += first ? "\"" : ",\"";
+    first = false;
+    out.append(name).append("\":");
+    auto it = kinds_.find(name);
+    if (it == kinds_.end()) {
+      out += json;
+      continue;
+    }
+    Document list = Document::array();
+    for (const auto& k : it->second) list.push_back({{"group", k.group}, {"version", k.version}, {"kind", k.kind}});
+    out.append(json, 0, json.size() - 1);
+    out.append(json.size() > 2 ? "," : "").append("\"x-kubernetes-group-version-kind\":").append(dump(list)).append("}");
+  }
+}
+
+}  // namespace onebin::apimachinery::openapi

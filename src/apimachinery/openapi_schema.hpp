@@ -1,0 +1,61 @@
+// The definitions of an OpenAPI document: schemas of types, collected as they are referred to.
+#pragma once
+#include <onebin/apimachinery/openapi.hpp>
+#include <onebin/apimachinery/schema.hpp>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace onebin::apimachinery::openapi {
+
+enum class Version : std::uint8_t { V2, V3 };
+
+struct GroupVersionKind {
+  std::string group, version, kind;
+  auto operator<=>(const GroupVersionKind&) const = default;
+};
+
+class Definitions {
+ public:
+  Definitions(Version version, const OpenApiTypes& types) : version_(version), types_(types) {}
+
+  Version version() const { return version_; }
+  Document ref(std::string_view name) const;
+  // A reference to a type, whose definition comes into the document. Null: any object.
+  Document reference(const TypeSchema* type);
+  // References to what a resource's operations carry.
+  Document body(const OpenApiResource& resource);
+  Document list(const OpenApiResource& resource);
+  Document status() { return reference(types_.status); }
+  Document delete_options() { return reference(types_.delete_options); }
+  Document api_resource_list() { return reference(types_.api_resource_list); }
+  Document patch();
+
+  // Appends `"name":{...},...` of all that was referred to.
+  void write(std::string& out);
+
+ private:
+  void need(const TypeSchema* type);
+  void define(std::string name, Document schema);
+  Document type_schema(const TypeSchema& type);
+  Document field_schema(const FieldSchema& field);
+  Document value_schema(const FieldSchema& field);
+  Document builtin(std::string_view name, Document schema);  // of a type that JSON has its own way of writing
+  void name_kind(std::string_view definition, GroupVersionKind kind);
+  Document custom_schema(const OpenApiResource& resource);
+  Document list_schema(const OpenApiResource& resource, Document items);
+
+  Version version_;
+  OpenApiTypes types_;
+  std::vector<const TypeSchema*> pending_;
+  std::set<std::string, std::less<>> known_;
+  std::map<std::string, std::set<GroupVersionKind>, std::less<>> kinds_;
+  std::map<std::string, std::string> written_;  // name -> JSON without its kinds
+};
+
+// Appends `"path":{...},...` of the resources' operations.
+void write_paths(std::string& out, const std::vector<OpenApiResource>& resources, Definitions& definitions);
+
+}  // namespace onebin::apimachinery::openapi
