@@ -184,7 +184,7 @@ async::Task<Result<void>> RuncEngine::launch(ContainerPtr c) {
     c->life.state = ContainerState::Running;
     save_life(*c);
     c->changed.wake_all();
-    emit(ContainerEvent::Type::Started, *c);
+    emit_started(*c);
     co_return Result<void>();
   }
   if (started.is(Reason::Cancelled)) co_return started.status();

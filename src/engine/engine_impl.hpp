@@ -34,6 +34,7 @@ struct Container {
   int pid = 0;
   int next_exec = 1;
   bool removed = false;
+  bool start_told = false;   // the event Started, before Stopped even when that comes at once
   async::Semaphore lock{1};  // start and remove
   async::WaitQueue changed;  // its state, or life.cleaned
   bool running() const { return life.state == ContainerState::Running; }
@@ -91,6 +92,7 @@ class RuncEngine final : public Engine {
   Result<std::string> runtime_path(const std::string& handler) const;
   void save_life(const Container& c);
   void emit(ContainerEvent::Type type, const Container& c);
+  void emit_started(Container& c);
 
   // images.cpp
   async::Task<Result<ImageInfo>> add_image(ImageRecord record, std::string config);

@@ -215,6 +215,7 @@ async::Task<void> RuncEngine::container_ended(ContainerPtr c, bool told) {
   c->pid = 0;
   save_life(*c);
   c->changed.wake_all();
+  emit_started(*c);
   emit(ContainerEvent::Type::Stopped, *c);
   tasks_.spawn(clean_up(c));
 }
@@ -263,6 +264,11 @@ void RuncEngine::save_life(const Container& c) {
 void RuncEngine::emit(ContainerEvent::Type type, const Container& c) {
   if (!listener_ || c.record.hidden) return;
   listener_(ContainerEvent{type, c.record.id, c.record.sandbox_id, c.record.config.labels});
+}
+
+void RuncEngine::emit_started(Container& c) {
+  if (!c.start_told) emit(ContainerEvent::Type::Started, c);
+  c.start_told = true;
 }
 
 async::Task<Result<void>> RuncEngine::stop() {

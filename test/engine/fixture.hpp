@@ -147,6 +147,14 @@ class Fixture {
       Fd at(::open((dir + "/netns").c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0600));
       ::mount("/proc/thread-self/ns/net", (dir + "/netns").c_str(), nullptr, MS_BIND, nullptr);
     }).join();
+    set_options();
+  }
+  // In another process's folders; leaves them to it.
+  Fixture(std::string directory, std::string cgroup) : loop(async::RealLoop::create()), dir(std::move(directory)), cgroup_root(std::move(cgroup)) {
+    cgroups = *Cgroups::detect();
+    set_options();
+  }
+  void set_options() {
     options.root_dir = dir + "/root";
     options.run_dir = dir + "/run";
     options.shim_cgroup = cgroup_root + "/shims";
@@ -276,6 +284,7 @@ class Fixture {
   }
   // Runs a script to its end in a container of its own; its output.
   std::string run_script(ContainerConfig config, SandboxConfig sandbox_config) {
+    config.log_path = "main/" + std::to_string(++scripts) + ".log";
     std::string s = sandbox(std::move(sandbox_config));
     std::string c = start(s, std::move(config));
     last = wait_exit(c);
@@ -284,6 +293,30 @@ class Fixture {
     return out;
   }
   std::string run_script(ContainerConfig config) { return run_script(std::move(config), sandbox_config()); }
+
+  static async::Task<bool> as_result(async::Task<void> task) {
+    co_await std::move(task);
+    co_return true;
+  }
+
+  // Writes and reads at once, until the output ends.
+  async::Task<bool> exchange(IoSession* x, const std::string* in, std::string* out, std::string* err) {
+    async::TaskGroup group("exchange");
+    group.spawn(write_pieces(x, in));
+    for (;;) {
+      Result<OutputChunk> chunk = co_await x->read();
+      if (!chunk) break;
+      *(chunk->stream == OutputStream::Stdout ? out : err) += chunk->data;
+    }
+    group.cancel();
+    co_await group.join();
+    co_return true;
+  }
+  static async::Task<Result<void>> write_pieces(IoSession* x, const std::string* in) {
+    for (std::size_t at = 0; at < in->size(); at += 50000) CO_RETURN_IF_ERROR(co_await x->write(in->substr(at, 50000)));
+    x->close_stdin();
+    co_return Result<void>();
+  }
 
   async::Task<Result<void>> wait_task(std::string id) {
     for (int i = 0; i < 2000; ++i) {
@@ -300,6 +333,7 @@ class Fixture {
   EngineOptions options;
   std::unique_ptr<Engine> engine;
   ContainerStatus last;
+  int scripts = 0;
 };
 
 }  // namespace engine_test
