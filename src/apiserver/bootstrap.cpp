@@ -1,0 +1,94 @@
+#include "apiserver/bootstrap.hpp"
+
+#include "apiserver/allocators.hpp"
+#include "apiserver/local_transport.hpp"
+
+#include <onebin/apimachinery/document.hpp>
+#include <onebin/base/log.hpp>
+
+namespace onebin::apiserver {
+namespace {
+
+using apimachinery::Document;
+
+async::Task<Result<client::ApiResponse>> send(client::Transport* t, std::string method, std::string path, Document body) {
+  client::ApiRequest q;
+  q.method = std::move(method);
+  q.path = std::move(path);
+  q.accept = "application/json";
+  q.content_type = "application/json";
+  q.body = body.dump();
+  co_return co_await t->request(std::move(q));
+}
+
+// Creates what is missing; what is there stays as it is.
+async::Task<Result<void>> ensure(client::Transport* t, std::string path, Document body) {
+  Result<client::ApiResponse> r = co_await send(t, "POST", path, std::move(body));
+  if (!r) co_return r.status();
+  if (r->code == 201 || r->code == 409) co_return Result<void>();
+  co_return client::status_from_response(*r).with_context("POST " + path);
+}
+
+async::Task<Result<void>> make_namespaces(client::Transport* t) {
+  for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
+    Document d = {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}};
+    Result<void> r = co_await ensure(t, "/api/v1/namespaces", std::move(d));
+    if (!r) co_return r;
+  }
+  co_return Result<void>();
+}
+
+Document kubernetes_service(const Allocators& allocators) {
+  Document labels = {{"component", "apiserver"}, {"provider", "kubernetes"}};
+  std::string ip = allocators.first_ip();
+  return {{"apiVersion", "v1"}, {"kind", "Service"}, {"metadata", {{"name", "kubernetes"}, {"namespace", "default"}, {"labels", labels}}},
+          {"spec", {{"type", "ClusterIP"}, {"clusterIP", ip}, {"clusterIPs", Document::array({ip})}, {"ipFamilyPolicy", "SingleStack"},
+                    {"sessionAffinity", "None"},
+                    {"ports", Document::array({{{"name", "https"}, {"port", 443}, {"protocol", "TCP"}, {"targetPort", 6443}}})}}}};
+}
+
+// PUT over whatever is there, so that a changed address is told.
+async::Task<Result<void>> put(client::Transport* t, std::string collection, Document body) {
+  std::string name(apimachinery::name_of(body));
+  Result<client::ApiResponse> made = co_await send(t, "POST", collection, body);
+  if (!made) co_return made.status();
+  if (made->code == 201) co_return Result<void>();
+  Result<client::ApiResponse> r = co_await send(t, "PUT", collection + "/" + name, body);
+  if (!r) co_return r.status();
+  if (r->code == 200 || r->code == 201) co_return Result<void>();
+  co_return client::status_from_response(*r).with_context("PUT " + collection + "/" + name);
+}
+
+async::Task<Result<void>> make_kubernetes_service(client::Transport* t, Core* core) {
+  Document service = kubernetes_service(*core->allocators);
+  service["spec"]["ports"][0]["targetPort"] = core->options.advertise_port;
+  Result<void> r = co_await ensure(t, "/api/v1/namespaces/default/services", std::move(service));
+  if (!r) co_return r;
+  const std::string& address = core->options.advertise_address;
+  if (address.empty()) co_return Result<void>();
+  Document port = {{"name", "https"}, {"port", core->options.advertise_port}, {"protocol", "TCP"}};
+  Document endpoints = {{"apiVersion", "v1"}, {"kind", "Endpoints"},
+                        {"metadata", {{"name", "kubernetes"}, {"namespace", "default"}, {"labels", {{"endpointslice.kubernetes.io/skip-mirror", "true"}}}}},
+                        {"subsets", Document::array({{{"addresses", Document::array({{{"ip", address}}})}, {"ports", Document::array({port})}}})}};
+  r = co_await put(t, "/api/v1/namespaces/default/endpoints", std::move(endpoints));
+  if (!r) co_return r;
+  Document slice = {{"apiVersion", "discovery.k8s.io/v1"}, {"kind", "EndpointSlice"},
+                    {"metadata", {{"name", "kubernetes"}, {"namespace", "default"}, {"labels", {{"kubernetes.io/service-name", "kubernetes"}}}}},
+                    {"addressType", address.find(':') == std::string::npos ? "IPv4" : "IPv6"},
+                    {"endpoints", Document::array({{{"addresses", Document::array({address})}, {"conditions", {{"ready", true}}}}})},
+                    {"ports", Document::array({port})}};
+  co_return co_await put(t, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", std::move(slice));
+}
+
+}  // namespace
+
+async::Task<Result<void>> bootstrap(Core* core) {
+  std::unique_ptr<client::Transport> t = make_local_transport(*core, system_user("system:apiserver", {std::string(kMastersGroup)}));
+  Result<void> r = co_await make_namespaces(t.get());
+  if (!r) co_return r;
+  r = co_await bootstrap_security(*t, core->options);
+  if (!r) co_return r;
+  co_return co_await make_kubernetes_service(t.get(), core);
+}
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,308 @@
+#include "apiserver/core.hpp"
+
+#include "apiserver/allocators.hpp"
+#include "apiserver/bootstrap.hpp"
+#include "apiserver/errors.hpp"
+#include "apiserver/handlers/discovery.hpp"
+#include "apiserver/handlers/handlers.hpp"
+#include "apiserver/handlers/kubelet_clients.hpp"
+
+#include <onebin/async/timer.hpp>
+#include <onebin/base/log.hpp>
+#include <onebin/base/metrics.hpp>
+
+namespace onebin::apiserver {
+namespace {
+
+constexpr Duration kRequestTimeout = 60s;
+
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> set) {
+  for (auto s : set)
+    if (s == text) return true;
+  return false;
+}
+
+std::string bearer_token(const net::Request& request) {
+  std::string_view h = request.headers.get("Authorization");
+  if (h.size() > 7 && iequals(h.substr(0, 7), "bearer ")) return std::string(trim(h.substr(7)));
+  // Browsers cannot set headers on a WebSocket: the token travels as a sub-protocol.
+  for (const auto& p : request.headers.list("Sec-WebSocket-Protocol")) {
+    constexpr std::string_view kPrefix = "base64url.bearer.authorization.k8s.io.";
+    if (!starts_with(p, kPrefix)) continue;
+    if (auto token = base64url_decode(std::string_view(p).substr(kPrefix.size()))) return *token;
+  }
+  return {};
+}
+
+class InFlight {
+ public:
+  explicit InFlight(std::size_t* n) : n_(n) { if (n_) ++*n_; }
+  InFlight(const InFlight&) = delete;
+  ~InFlight() { if (n_) --*n_; }
+
+ private:
+  std::size_t* n_;
+};
+
+// `timeout=` of a request; at most kRequestTimeout.
+Result<Duration> request_timeout(const net::Query& query) {
+  std::string_view text = query.get("timeout");
+  if (text.empty()) return kRequestTimeout;
+  auto d = parse_duration(text);
+  if (!d) return bad_request("invalid timeout specified in the request URL");
+  if (*d <= Duration::zero()) return kRequestTimeout;
+  return std::min(*d, kRequestTimeout);
+}
+
+}  // namespace
+
+bool is_long_running(const RequestContext& c) {
+  if (!c.info.is_resource) return false;
+  if (c.info.verb == "watch" || c.info.verb == "proxy") return true;
+  return is_one_of(c.info.subresource, {"proxy", "exec", "attach", "portforward", "log"});
+}
+
+Core::Core(Options o, storage::Store& s, NodeDialer* d)
+    : options(std::move(o)), store(s), dialer(d), cacher(s), clock_(&async::Loop::current().clock()) {
+  rng_ = options.rng ? options.rng : &system_rng();
+  if (!dialer) {
+    own_dialer_ = make_direct_dialer();
+    dialer = own_dialer_.get();
+  }
+}
+Core::~Core() = default;
+
+async::Task<Result<void>> Core::start() {
+  registry.add_builtins(cacher);
+  if (WatchCache* pods = cacher.find("", "pods")) {
+    Served* served = registry.find("", "v1", "pods");
+    if (const auto* field = served->strategy->selectable_field("spec.nodeName")) pods->index_by(*field);
+  }
+  Result<Security> s = make_security({&options, &cacher, rng_, clock_});
+  if (!s) co_return s.status();
+  security = std::move(*s);
+  allocators = std::make_unique<Allocators>(options, cacher);
+  discovery = std::make_unique<DiscoveryCache>(*this);
+  kubelets = std::make_unique<KubeletClients>(*this);
+  Result<void> started = co_await cacher.start();
+  if (!started) co_return started.status();
+  Result<void> booted = co_await bootstrap(this);
+  if (!booted) co_return booted.status();
+  ready_ = true;
+  co_return Result<void>();
+}
+
+async::Task<void> Core::stop() {
+  stopping_ = true;
+  ready_ = false;
+  group_.cancel();
+  co_await group_.join();
+  co_await cacher.stop();
+  kubelets.reset();
+}
+
+WriteContext Core::write_context(RequestContext& c) {
+  WriteContext w;
+  w.core = this;
+  w.lister = &cacher;
+  w.user = &c.user;
+  w.now = c.now;
+  w.rng = rng_;
+  w.warnings = &c.warnings;
+  w.dry_run = c.dry_run();
+  w.subresource = c.info.subresource;
+  return w;
+}
+
+async::Task<Authorized> Core::authorize(Attributes attributes) {
+  Authorized a = co_await security.authorizer->authorize(attributes);
+  co_return a;
+}
+
+Handling Core::authenticate(RequestContext* c) {
+  Credentials credentials;
+  credentials.bearer_token = bearer_token(c->request);
+  if (c->request.peer->verified && c->request.peer->certificate) credentials.client_certificate_der = c->request.peer->certificate->der;
+  bool given = !credentials.bearer_token.empty() || !credentials.client_certificate_der.empty();
+  Result<std::optional<Authenticated>> found = co_await security.authenticator->authenticate(credentials);
+  if (!found) {
+    if (found.is(Reason::Cancelled)) co_return found.status();
+    co_return Status(Reason::Unauthorized, "Unauthorized");
+  }
+  if (*found) {
+    c->user = std::move((*found)->user);
+    co_return Result<void>();
+  }
+  // A certificate that proves nothing and a token that is not ours are refused; no credentials at all are anonymous.
+  if (given || !c->request.peer->presented.empty() || !options.anonymous_auth) co_return Status(Reason::Unauthorized, "Unauthorized");
+  c->user.name = kAnonymousUser;
+  c->user.groups = {std::string(kUnauthenticatedGroup)};
+  co_return Result<void>();
+}
+
+namespace {
+Attributes impersonation_attributes(const UserInfo& user, std::string group, std::string resource, std::string name) {
+  Attributes a;
+  a.user = &user;
+  a.verb = "impersonate";
+  a.group = std::move(group);
+  a.version = a.group.empty() ? "v1" : "v1";
+  a.resource = std::move(resource);
+  a.name = std::move(name);
+  a.is_resource = true;
+  return a;
+}
+}  // namespace
+
+// Impersonate-User, -Group, -Uid, -Extra-*: each needs the right to impersonate it.
+Handling Core::impersonate(RequestContext* c) {
+  const auto& headers = c->request.headers;
+  std::string user(headers.get("Impersonate-User"));
+  UserInfo as;
+  std::vector<Attributes> needed;
+  for (auto g : headers.all("Impersonate-Group")) {
+    as.groups.emplace_back(g);
+    needed.push_back(impersonation_attributes(c->user, "", "groups", std::string(g)));
+  }
+  as.uid = headers.get("Impersonate-Uid");
+  if (!as.uid.empty()) needed.push_back(impersonation_attributes(c->user, "authentication.k8s.io", "uids", as.uid));
+  for (const auto& [name, value] : headers) {
+    constexpr std::string_view kExtra = "impersonate-extra-";
+    if (name.size() <= kExtra.size() || !iequals(std::string_view(name).substr(0, kExtra.size()), kExtra)) continue;
+    std::string raw = to_lower(std::string_view(name).substr(kExtra.size()));
+    std::string key = net::percent_decode(raw).value_or(raw);
+    as.extra[key].push_back(value);
+    Attributes a = impersonation_attributes(c->user, "authentication.k8s.io", "userextras", value);
+    a.subresource = key;
+    needed.push_back(std::move(a));
+  }
+  if (user.empty()) {
+    if (needed.empty()) co_return Result<void>();
+    co_return internal_error("requested " + std::to_string(needed.size()) + " impersonations without impersonating a user");
+  }
+  as.name = user;
+  constexpr std::string_view kServiceAccount = "system:serviceaccount:";
+  if (starts_with(user, kServiceAccount)) {
+    auto parts = split(std::string_view(user).substr(kServiceAccount.size()), ':');
+    if (parts.size() == 2) {
+      Attributes a = impersonation_attributes(c->user, "", "serviceaccounts", parts[1]);
+      a.ns = parts[0];
+      needed.push_back(std::move(a));
+      if (as.groups.empty()) as.groups = {"system:serviceaccounts", "system:serviceaccounts:" + parts[0]};
+    }
+  } else {
+    needed.push_back(impersonation_attributes(c->user, "", "users", user));
+  }
+  for (const auto& a : needed) {
+    Authorized d = co_await security.authorizer->authorize(a);
+    if (d.decision == Decision::Allow) continue;
+    std::string why = "User \"" + c->user.name + "\" cannot impersonate resource \"" + a.resource + "\" in API group \"" + a.group +
+                      (a.ns.empty() ? "\" at the cluster scope" : "\" in the namespace \"" + a.ns + "\"");
+    co_return forbidden(a.group, a.resource, a.name, why);
+  }
+  bool anonymous = user == kAnonymousUser;
+  if (anonymous && !as.in_group(kUnauthenticatedGroup)) as.groups.emplace_back(kUnauthenticatedGroup);
+  if (!anonymous && !as.in_group(kAuthenticatedGroup)) as.groups.emplace_back(kAuthenticatedGroup);
+  c->user = std::move(as);
+  co_return Result<void>();
+}
+
+Handling Core::check_authorized(RequestContext* c) {
+  Attributes a = attributes_of(c->user, c->info);
+  Authorized d = co_await security.authorizer->authorize(a);
+  if (d.decision == Decision::Allow) co_return Result<void>();
+  const RequestInfo& i = c->info;
+  std::string why = "User \"" + c->user.name + "\" cannot ";
+  if (i.is_resource) {
+    std::string resource = i.subresource.empty() ? i.resource : i.resource + "/" + i.subresource;
+    why += i.verb + " resource \"" + resource + "\" in API group \"" + i.group + "\"";
+    why += i.ns.empty() ? " at the cluster scope" : " in the namespace \"" + i.ns + "\"";
+    if (!d.reason.empty()) why += ": " + d.reason;
+    co_return forbidden(i.group, resource.substr(0, resource.find('/')), i.name, why);
+  }
+  why += i.verb + " path \"" + i.path + "\"";
+  if (!d.reason.empty()) why += ": " + d.reason;
+  co_return Status(Reason::Forbidden, "forbidden: " + why);
+}
+
+async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo* as) {
+  if (as) {
+    c->user = *as;
+    c->local = true;
+  } else {
+    Result<void> known = co_await authenticate(c);
+    if (!known) co_return known.status();
+    Result<void> changed = co_await impersonate(c);
+    if (!changed) co_return changed.status();
+  }
+  Result<void> allowed = co_await check_authorized(c);
+  if (!allowed) co_return allowed.status();
+  if (!c->info.is_resource) co_return Result<void>();
+  c->served = registry.find(c->info.group, c->info.version, c->info.resource);
+  if (!c->served) co_return generic_not_found();
+  bool scoped_right = c->served->namespaced() || c->info.ns.empty() || c->info.resource == "namespaces";
+  if (!scoped_right) co_return generic_not_found();
+  co_return Result<void>();
+}
+
+Handling Core::dispatch(RequestContext* c) {
+  const RequestInfo& i = c->info;
+  if (!i.is_resource) co_return co_await handle_non_resource(c);
+  if (!i.subresource.empty()) co_return co_await handle_subresource(c);
+  if (!c->served->cache) co_return co_await handle_virtual(c);
+  if (c->served->namespaced() && i.ns.empty() && i.verb != "list" && i.verb != "watch") co_return generic_not_found();
+  const KindSchema& k = *c->served->kind;
+  if (i.verb == "get") co_return co_await handle_get(c);
+  if (!k.has_verb(i.verb)) co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
+  if (i.verb == "list") co_return co_await handle_list(c);
+  if (i.verb == "watch") co_return co_await handle_watch(c);
+  if (i.verb == "create" && i.name.empty()) co_return co_await handle_create(c);
+  if (i.verb == "update" && !i.name.empty()) co_return co_await handle_update(c);
+  if (i.verb == "patch" && !i.name.empty()) co_return co_await handle_patch(c);
+  if (i.verb == "delete") co_return co_await handle_delete(c);
+  if (i.verb == "deletecollection") co_return co_await handle_delete_collection(c);
+  co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
+}
+
+async::Task<void> Core::serve(net::Request& request, net::ResponseWriter& writer, const UserInfo* as) {
+  if (!as) {
+    for (const auto& [prefix, handler] : options.extra_handlers) {
+      if (!starts_with(request.path, prefix)) continue;
+      co_await handler(request, writer);
+      co_return;
+    }
+  }
+  RequestContext c{*this, request, writer};
+  c.query = net::Query::parse(request.query);
+  c.info = parse_request_info(request.method, request.raw_path, c.query);
+  c.user_agent = request.headers.get("User-Agent");
+  c.now = clock_->wall();
+  if (!as) c.audit_id = random_uuid(*rng_);
+  bool long_running = is_long_running(c);
+  if (!long_running && !as && in_flight_ >= options.max_in_flight) {
+    co_await send_status(&c, too_many_requests("Too many requests, please try again later.", 1));
+    co_return;
+  }
+  InFlight counted(long_running ? nullptr : &in_flight_);
+  SteadyTime began = clock_->now();
+  Result<void> r = co_await admit_request(&c, as);
+  if (r && long_running) {
+    r = co_await dispatch(&c);
+  } else if (r) {
+    Result<Duration> limit = request_timeout(c.query);
+    if (!limit) r = limit.status();
+    else r = co_await async::with_timeout(*limit, dispatch(&c));
+    if (r.is(Reason::Timeout) && r.status().details().causes.empty() && r.status().message() == "timed out")
+      r = Status(Reason::Timeout, "request did not complete within the allotted timeout");
+  }
+  if (!r && !r.is(Reason::Cancelled)) {
+    if (writer.started()) writer.abort();
+    else co_await send_status(&c, r.status());
+  }
+  if (log_enabled(LogLevel::Debug)) {
+    auto us = std::chrono::duration_cast<std::chrono::microseconds>(clock_->now() - began).count();
+    log_debug("request", {{"verb", c.info.verb}, {"path", c.info.path}, {"user", c.user.name}, {"code", writer.status()}, {"us", us}});
+  }
+}
+
+}  // namespace onebin::apiserver

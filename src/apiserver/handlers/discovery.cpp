@@ -1,0 +1,251 @@
+#include "apiserver/handlers/discovery.hpp"
+
+#include "apiserver/errors.hpp"
+#include "apiserver/respond.hpp"
+
+#include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/openapi.hpp>
+
+namespace onebin::apiserver {
+namespace {
+
+std::string to_upper(std::string text) {
+  for (char& ch : text)
+    if (ch >= 'a' && ch <= 'z') ch = static_cast<char>(ch - 32);
+  return text;
+}
+
+// Upstream's StorageVersionHash: of "group/version/kind" as stored.
+std::string storage_hash(const Served& s) {
+  std::string key = std::string(s.storage_kind->group) + "/" + std::string(s.storage_kind->version) + "/" + std::string(s.storage_kind->kind);
+  std::string digest = sha256(key);
+  return base64_encode(std::string_view(digest).substr(0, 8));
+}
+
+Document strings(std::span<const std::string_view> list) {
+  Document d = Document::array();
+  for (auto s : list) d.push_back(s);
+  return d;
+}
+
+const apimachinery::TypeSchema* discovery_type(std::string_view kind) {
+  const KindSchema* k = api::find_kind("", "v1", kind);
+  if (!k) k = api::find_kind("meta.k8s.io", "v1", kind);
+  return k ? k->type : nullptr;
+}
+
+// Aggregated discovery is asked for by media type parameters.
+std::string aggregated_version(const RequestContext& c) {
+  for (const auto& clause : parse_accept(c.request.headers.get("Accept"))) {
+    if (clause.type != "application/json" && clause.type != "*/*") continue;
+    if (clause.param("as") != "APIGroupDiscoveryList") return {};
+    if (clause.param("g") != "apidiscovery.k8s.io") continue;
+    if (clause.param("v") == "v2" || clause.param("v") == "v2beta1") return std::string(clause.param("v"));
+  }
+  return {};
+}
+
+}  // namespace
+
+DiscoveryCache::Text& DiscoveryCache::cached(const std::string& key, const std::function<std::string()>& make) {
+  Text& t = texts_[key];
+  if (t.generation == core_.registry.generation()) return t;
+  t.generation = core_.registry.generation();
+  t.body = make();
+  t.etag = "\"" + to_upper(sha256_hex(t.body)) + "\"";
+  return t;
+}
+
+Handling DiscoveryCache::send_cached(RequestContext* c, Text* text, std::string content_type) {
+  net::Headers h = answer_headers(*c, std::move(content_type));
+  h.set("Cache-Control", "public");
+  h.add("ETag", text->etag);
+  h.add("Vary", "Accept");
+  if (c->request.headers.get("If-None-Match") == text->etag) {
+    h.remove("Content-Type");
+    co_return co_await c->writer.send(304, std::move(h), {});
+  }
+  std::string body = text->body;
+  if (body.size() >= kGzipThreshold && accepts_gzip(*c)) {
+    body = gzip(body);
+    h.add("Content-Encoding", "gzip");
+  }
+  co_return co_await c->writer.send(200, std::move(h), body);
+}
+
+Document DiscoveryCache::group_document(std::string_view name) const {
+  Document versions = Document::array();
+  for (const auto& v : core_.registry.versions(name)) versions.push_back({{"groupVersion", std::string(name) + "/" + v}, {"version", v}});
+  return {{"name", name}, {"versions", versions}, {"preferredVersion", versions.empty() ? Document() : versions[0]}};
+}
+
+Document DiscoveryCache::resource_list(std::string_view group, std::string_view version) const {
+  Document list = Document::array();
+  for (Served* s : core_.registry.resources(group, version)) {
+    const KindSchema& k = *s->kind;
+    Document r = {{"name", k.plural}, {"singularName", k.singular}, {"namespaced", k.namespaced}, {"kind", k.kind}, {"verbs", strings(k.verbs)}};
+    if (!k.short_names.empty()) r["shortNames"] = strings(k.short_names);
+    if (!k.categories.empty()) r["categories"] = strings(k.categories);
+    if (s->cache) r["storageVersionHash"] = storage_hash(*s);
+    list.push_back(std::move(r));
+    for (const auto& sub : k.subresources) {
+      Document e = {{"name", std::string(k.plural) + "/" + std::string(sub.name)}, {"singularName", ""}, {"namespaced", k.namespaced},
+                    {"kind", sub.kind}, {"verbs", strings(sub.verbs)}};
+      if (sub.group != k.group || sub.version != k.version) {
+        if (!sub.group.empty()) e["group"] = sub.group;
+        if (!sub.version.empty()) e["version"] = sub.version;
+      }
+      list.push_back(std::move(e));
+    }
+  }
+  std::string gv = group.empty() ? std::string(version) : std::string(group) + "/" + std::string(version);
+  return {{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", gv}, {"resources", std::move(list)}};
+}
+
+Document DiscoveryCache::aggregated_list(bool core_group) const {
+  Document items = Document::array();
+  for (const auto& group : core_.registry.groups()) {
+    if (group.empty() != core_group) continue;
+    Document versions = Document::array();
+    for (const auto& version : core_.registry.versions(group)) {
+      Document resources = Document::array();
+      for (Served* s : core_.registry.resources(group, version)) {
+        const KindSchema& k = *s->kind;
+        Document r = {{"resource", k.plural}, {"responseKind", {{"group", k.group}, {"version", k.version}, {"kind", k.kind}}},
+                      {"scope", k.namespaced ? "Namespaced" : "Cluster"}, {"singularResource", k.singular}, {"verbs", strings(k.verbs)}};
+        if (!k.short_names.empty()) r["shortNames"] = strings(k.short_names);
+        if (!k.categories.empty()) r["categories"] = strings(k.categories);
+        for (const auto& sub : k.subresources)
+          r["subresources"].push_back({{"subresource", sub.name}, {"verbs", strings(sub.verbs)},
+                                       {"responseKind", {{"group", sub.group}, {"version", sub.version}, {"kind", sub.kind}}}});
+        resources.push_back(std::move(r));
+      }
+      versions.push_back({{"version", version}, {"resources", std::move(resources)}, {"freshness", "Current"}});
+    }
+    Document meta = Document::object();
+    if (!group.empty()) meta["name"] = group;
+    meta["creationTimestamp"] = nullptr;
+    items.push_back({{"metadata", std::move(meta)}, {"versions", std::move(versions)}});
+  }
+  return {{"kind", "APIGroupDiscoveryList"}, {"metadata", Document::object()}, {"items", std::move(items)}};
+}
+
+Handling DiscoveryCache::aggregated(RequestContext* c, bool core_group, std::string version) {
+  Text& t = cached(std::string("aggregated ") + (core_group ? "api " : "apis ") + version, [&] {
+    Document d = aggregated_list(core_group);
+    d["apiVersion"] = "apidiscovery.k8s.io/" + version;
+    return d.dump() + "\n";
+  });
+  co_return co_await send_cached(c, &t, "application/json;g=apidiscovery.k8s.io;v=" + version + ";as=APIGroupDiscoveryList");
+}
+
+Handling DiscoveryCache::api_versions(RequestContext* c) {
+  if (std::string v = aggregated_version(*c); !v.empty()) co_return co_await aggregated(c, true, v);
+  std::string host = c->request.host.empty() ? "localhost" : c->request.host;
+  std::string server = core_.options.advertise_address.empty()
+                           ? host
+                           : core_.options.advertise_address + ":" + std::to_string(core_.options.advertise_port);
+  Document d = {{"kind", "APIVersions"}, {"apiVersion", "v1"}, {"versions", core_.registry.versions("")},
+                {"serverAddressByClientCIDRs", Document::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", server}}})}};
+  co_return co_await send_document(c, 200, std::move(d), discovery_type("APIVersions"));
+}
+
+Handling DiscoveryCache::groups(RequestContext* c) {
+  if (std::string v = aggregated_version(*c); !v.empty()) co_return co_await aggregated(c, false, v);
+  Document groups = Document::array();
+  for (const auto& g : core_.registry.groups())
+    if (!g.empty()) groups.push_back(group_document(g));
+  Document d = {{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", std::move(groups)}};
+  co_return co_await send_document(c, 200, std::move(d), discovery_type("APIGroupList"));
+}
+
+Handling DiscoveryCache::group(RequestContext* c, std::string name) {
+  if (!core_.registry.has_group(name)) co_return generic_not_found();
+  Document d = group_document(name);
+  d["kind"] = "APIGroup";
+  d["apiVersion"] = "v1";
+  co_return co_await send_document(c, 200, std::move(d), discovery_type("APIGroup"));
+}
+
+Handling DiscoveryCache::resources(RequestContext* c, std::string group, std::string version) {
+  if (!core_.registry.has_group_version(group, version)) co_return generic_not_found();
+  co_return co_await send_document(c, 200, resource_list(group, version), discovery_type("APIResourceList"));
+}
+
+// ---- OpenAPI
+
+namespace {
+
+std::vector<apimachinery::OpenApiResource> openapi_resources(const Registry& registry, const std::string* group, const std::string* version) {
+  std::vector<apimachinery::OpenApiResource> out;
+  for (Served* s : registry.all()) {
+    const KindSchema& k = *s->kind;
+    if (group && (k.group != *group || k.version != *version)) continue;
+    apimachinery::OpenApiResource r;
+    r.group = k.group;
+    r.version = k.version;
+    r.kind = k.kind;
+    r.plural = k.plural;
+    r.namespaced = k.namespaced;
+    r.verbs.assign(k.verbs.begin(), k.verbs.end());
+    r.type = k.type;
+    out.push_back(r);
+    for (const auto& sub : k.subresources) {
+      apimachinery::OpenApiResource e = r;
+      e.subresource = sub.name;
+      e.kind = sub.kind;
+      e.kind_group = sub.group;
+      e.kind_version = sub.version;
+      e.verbs.assign(sub.verbs.begin(), sub.verbs.end());
+      const KindSchema* body = api::find_kind(sub.group, sub.version, sub.kind);
+      e.type = body ? body->type : nullptr;
+      out.push_back(std::move(e));
+    }
+  }
+  return out;
+}
+
+std::string to_path(std::string_view group, std::string_view version) {
+  return group.empty() ? "api/" + std::string(version) : "apis/" + std::string(group) + "/" + std::string(version);
+}
+
+}  // namespace
+
+Handling DiscoveryCache::openapi_v2(RequestContext* c) {
+  bool protobuf = false;
+  for (const auto& clause : parse_accept(c->request.headers.get("Accept"))) {
+    if (clause.type == "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" || clause.type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
+      protobuf = true;
+      break;
+    }
+    if (clause.type == "application/json" || clause.type == "*/*") break;
+  }
+  Text& json = cached("openapi v2", [&] { return apimachinery::openapi_v2_json(openapi_resources(core_.registry, nullptr, nullptr)); });
+  if (!protobuf) co_return co_await send_cached(c, &json, "application/json");
+  Text& binary = cached("openapi v2 protobuf", [&] { return apimachinery::openapi_v2_protobuf(Document::parse(json.body, nullptr, false)); });
+  co_return co_await send_cached(c, &binary, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+}
+
+Handling DiscoveryCache::openapi_v3(RequestContext* c) {
+  Text& index = cached("openapi v3", [&] {
+    Document paths = Document::object();
+    for (const auto& g : core_.registry.groups())
+      for (const auto& v : core_.registry.versions(g)) {
+        // The hash of a document that is not made yet is told by what it is made of.
+        std::string hash = to_upper(sha256_hex(to_path(g, v) + std::to_string(core_.registry.generation()) + ONEBIN_VERSION));
+        paths[to_path(g, v)] = {{"serverRelativeURL", "/openapi/v3/" + to_path(g, v) + "?hash=" + hash}};
+      }
+    return Document{{"paths", std::move(paths)}}.dump();
+  });
+  co_return co_await send_cached(c, &index, "application/json");
+}
+
+Handling DiscoveryCache::openapi_v3_of(RequestContext* c, std::string group, std::string version) {
+  if (!core_.registry.has_group_version(group, version)) co_return generic_not_found();
+  Text& t = cached("openapi v3 " + group + "/" + version,
+                   [&] { return apimachinery::openapi_v3_json(openapi_resources(core_.registry, &group, &version)); });
+  co_return co_await send_cached(c, &t, "application/json");
+}
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,86 @@
+// Writes of one object, for handlers of every verb and subresource: the pipeline from a document to storage.
+#pragma once
+#include "apiserver/admission.hpp"
+#include "apiserver/core.hpp"
+
+#include <onebin/apimachinery/codec.hpp>
+
+#include <functional>
+#include <optional>
+
+namespace onebin::apiserver {
+
+// What a write left in storage (or would have, in a dry run).
+struct Written {
+  Document object;          // of the served version, with resourceVersion
+  Bytes stored;             // stored form with revision
+  std::int64_t revision = 0;
+  bool created = false;
+  bool unchanged = false;
+};
+
+// How a write is recorded in managedFields.
+struct Tracking {
+  std::string manager;
+  bool skip = false;        // done already (apply), or not wanted
+};
+
+struct CreateOptions {
+  Tracking tracking;
+  const Document* options = nullptr;  // for admission
+};
+// POST of a main resource: `object` as the client sent it, defaulted.
+async::Task<Result<Written>> create_object(RequestContext* c, const Served* served, std::string ns, Document object, CreateOptions options);
+
+struct UpdateOptions {
+  std::string ns, name;
+  std::string subresource;  // "status": the status strategy; "" or another: the main one
+  // The new object from the current one (null where there is none); rerun when the object changed meanwhile.
+  std::function<Result<Document>(const Document* current)> make;
+  bool allow_create = false;
+  bool admission = true;
+  bool update_strategy = true;  // false: neither prepared nor validated (finalize, binding: their handlers do)
+  Tracking tracking;
+  const apimachinery::ManagedResource* managed = nullptr;  // null: by subresource
+  const Document* options = nullptr;
+  // Of the admission attributes where the subresource's body is of another kind.
+  std::string precondition_uid;
+};
+async::Task<Result<Written>> update_object(RequestContext* c, const Served* served, UpdateOptions options);
+
+struct DeleteOptions {
+  std::optional<std::int64_t> grace_seconds;
+  std::optional<std::string> uid, resource_version;
+  std::string propagation;            // "", "Orphan", "Background", "Foreground"
+  std::optional<bool> orphan;         // the deprecated orphanDependents
+  bool dry_run = false;
+  Document document = Document::object();
+};
+struct Deleted {
+  Document object;      // the last state, with the revision of the write
+  Bytes stored;
+  bool gone = false;    // false: it is marked and goes later
+};
+async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* served, std::string ns, std::string name, DeleteOptions options);
+// From the body and the query.
+async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c);
+
+// The body as a document of `kind`, decoded by its content type; unknown and duplicate fields as fieldValidation says.
+async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown = false);
+async::Task<Result<std::string>> read_body(RequestContext* c);
+Result<apimachinery::FieldValidation> field_validation(const RequestContext& c);
+// fieldManager of the query, else of the user agent.
+std::string manager_of(const RequestContext& c);
+// dryRun, fieldManager, fieldValidation of create and update; as an options document for admission.
+Result<Document> write_options(const RequestContext& c, std::string_view kind);
+
+// metadata.namespace against the request's; sets it where empty.
+Status check_namespace(const Served& served, std::string_view ns, Document& object);
+void apply_all_defaults(const Served& served, Document& object);
+AdmissionAttributes admission_of(RequestContext& c, const Served& served, Operation op, std::string ns, std::string name);
+// The stored form; takes the revision out of the object.
+Result<Bytes> encode_for_storage(const Served& served, Document& object);
+// Waits until the cache is current and decodes; NotFound.
+async::Task<Result<Document>> current_object(RequestContext* c, const Served* served, std::string ns, std::string name);
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,343 @@
+// get and list.
+#include "apiserver/errors.hpp"
+#include "apiserver/handlers/handlers.hpp"
+#include "apiserver/handlers/list_options.hpp"
+
+#include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/meta.hpp>
+
+namespace onebin::apiserver {
+
+using apimachinery::TypeSchema;
+
+namespace {
+
+constexpr std::size_t kChunk = 64 * 1024;
+
+// Until the cache is as fresh as `resourceVersion` asks: "" newest, "0" any, N not older.
+Handling wait_fresh(RequestContext* c, std::string resource_version, std::int64_t revision) {
+  if (resource_version.empty()) co_return co_await c->core.cacher.wait_current();
+  if (revision > 0) co_return co_await c->core.cacher.wait_for(revision);
+  co_return Result<void>();
+}
+
+}  // namespace
+
+Handling handle_get(RequestContext* c) {
+  std::string version(c->query.get("resourceVersion"));
+  auto revision = apimachinery::parse_resource_version(version);
+  if (!revision) co_return bad_request("Invalid value: " + apimachinery::go_quote(version) + ": strconv.ParseUint: invalid syntax");
+  Result<void> fresh = co_await wait_fresh(c, version, static_cast<std::int64_t>(*revision));
+  if (!fresh) co_return fresh;
+  const CacheEntry* e = c->served->cache->find(c->info.ns, c->info.name);
+  if (!e) co_return not_found(c->info.resource, c->info.name, c->info.group);
+  co_return co_await send_stored(c, 200, c->served, e->object);
+}
+
+namespace {
+
+struct Page {
+  std::vector<Bytes> items;
+  std::int64_t revision = 0;
+  std::string continue_token;
+  std::optional<std::int64_t> remaining;
+};
+
+std::string scope_of(const Filter& f) { return f.ns.empty() ? std::string() : f.ns + "/"; }
+
+void finish_page(Page& page, const ListOptions& o, const std::string& last_key, bool more, std::int64_t remaining) {
+  if (!more) return;
+  page.continue_token = encode_continue({page.revision, last_key.substr(scope_of(o.filter).size())});
+  if (!o.has_selectors) page.remaining = remaining;
+}
+
+Page page_from_cache(const WatchCache& cache, const ListOptions& o, std::string_view after, std::int64_t revision) {
+  auto selection = cache.select(o.filter, after, static_cast<std::size_t>(o.limit));
+  Page page;
+  page.revision = revision;
+  page.items.reserve(selection.items.size());
+  for (auto& [key, object] : selection.items) page.items.push_back(std::move(object));
+  if (!selection.items.empty()) finish_page(page, o, selection.items.back().first, selection.more, selection.remaining);
+  return page;
+}
+
+// The state at an old revision, from storage.
+async::Task<Result<Page>> page_from_storage(RequestContext* c, const ListOptions* o, std::string after, std::int64_t revision) {
+  const WatchCache& cache = *c->served->cache;
+  std::string prefix = cache.prefix() + scope_of(o->filter);
+  std::string at = after.empty() ? std::string() : cache.prefix() + after;
+  Page page;
+  page.revision = revision;
+  for (;;) {
+    std::size_t wanted = o->limit ? static_cast<std::size_t>(o->limit) - page.items.size() : 1000;
+    Result<storage::ListResult> r = co_await c->core.store.list(prefix, at, wanted, revision);
+    if (!r) co_return r.status();
+    std::string last;
+    for (auto& kv : r->items) {
+      last = kv.key.substr(cache.prefix().size());
+      at = kv.key;
+      if (!o->filter.matches_key(last)) continue;
+      Bytes object = with_revision(*kv.value, kv.mod_revision);
+      if (o->filter.needs_object() && !o->filter.matches_object(*object)) continue;
+      page.items.push_back(std::move(object));
+    }
+    bool full = o->limit && page.items.size() >= static_cast<std::size_t>(o->limit);
+    if (!r->more) break;
+    if (full) {
+      finish_page(page, *o, last, true, r->remaining);
+      break;
+    }
+  }
+  co_return Result<Page>(std::move(page));
+}
+
+struct Expired {
+  std::string continue_token;
+};
+
+async::Task<Result<Page>> read_page(RequestContext* c, const ListOptions* o, Expired* expired) {
+  Cacher& cacher = c->core.cacher;
+  const WatchCache& cache = *c->served->cache;
+  if (!o->continue_token.empty()) {
+    Result<Continue> from = decode_continue(o->continue_token);
+    if (!from) co_return from.status();
+    if (!o->resource_version.empty() && o->resource_version != "0")
+      co_return bad_request("specifying resource version is not allowed when using continue");
+    std::string after = scope_of(o->filter) + from->start;
+    Result<void> fresh = co_await cacher.wait_current();
+    if (!fresh) co_return fresh.status();
+    if (from->revision < 0) co_return page_from_cache(cache, *o, after, cacher.applied());
+    if (from->revision <= cacher.applied() && cache.last_change() <= from->revision) co_return page_from_cache(cache, *o, after, from->revision);
+    Result<Page> page = co_await page_from_storage(c, o, after, from->revision);
+    if (page.is(Reason::Expired)) {
+      expired->continue_token = encode_continue({-1, from->start});
+      co_return resource_expired(
+          "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
+          "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
+          "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
+          "returned and now may show up in the list.");
+    }
+    co_return page;
+  }
+  bool exact = o->match == "Exact" || (o->match.empty() && o->limit > 0 && o->revision > 0);
+  if (exact) {
+    Result<void> fresh = co_await cacher.wait_for(o->revision);
+    if (!fresh) co_return fresh.status();
+    if (cache.last_change() <= o->revision) co_return page_from_cache(cache, *o, {}, o->revision);
+    Result<Page> page = co_await page_from_storage(c, o, {}, o->revision);
+    if (page.is(Reason::Expired)) co_return resource_expired("The resourceVersion for the provided list is too old.");
+    co_return page;
+  }
+  Result<void> fresh = co_await wait_fresh(c, o->resource_version, o->revision);
+  if (!fresh) co_return fresh.status();
+  if (o->resource_version == "0" && o->limit) {
+    ListOptions whole = *o;  // any state will do, and the cache has all of it
+    whole.limit = 0;
+    co_return page_from_cache(cache, whole, {}, cacher.applied());
+  }
+  co_return page_from_cache(cache, *o, {}, cacher.applied());
+}
+
+apimachinery::ListMetaFields meta_of(const Page& page, const std::string& revision) {
+  return {.resource_version = revision, .continue_token = page.continue_token, .remaining_item_count = page.remaining};
+}
+
+// ---- writers, one a form
+
+class ListWriter {
+ public:
+  ListWriter(RequestContext* c, const Page& page, const Negotiated& n)
+      : c_(c), page_(page), n_(n), revision_(std::to_string(page.revision)), sink_(c, accepts_gzip(*c) && estimate() >= kGzipThreshold) {}
+
+  Handling run() {
+    Result<void> r = co_await sink_.start(200, answer_headers(*c_, n_.content_type()));
+    if (!r) co_return r;
+    if (n_.transform == Transform::Table) r = co_await table();
+    else if (n_.format == Format::Protobuf) r = co_await protobuf();
+    else r = co_await json();
+    if (!r) co_return r;
+    co_return co_await sink_.finish();
+  }
+
+ private:
+  std::size_t estimate() const {
+    std::size_t n = 0;
+    for (const auto& i : page_.items) n += i->size();
+    return n;
+  }
+  bool partial() const { return n_.transform == Transform::PartialMetadataList || n_.transform == Transform::PartialMetadata; }
+  std::string api_version() const { return partial() ? "meta.k8s.io/" + n_.transform_version : c_->served->api_version; }
+  std::string kind() const { return partial() ? "PartialObjectMetadataList" : std::string(c_->served->kind->list_kind); }
+
+  Handling flush(bool all) {
+    if (buffer_.empty() || (!all && buffer_.size() < kChunk)) co_return Result<void>();
+    Result<void> r = co_await sink_.write(buffer_);
+    buffer_.clear();
+    co_return r;
+  }
+
+  // An item of a list has no apiVersion and kind of its own, but for custom resources and metadata.
+  Status append_item_json(const Bytes& item) {
+    const Served& s = *c_->served;
+    if (partial()) return append_partial_metadata(buffer_, item, Format::Json, n_.transform_version);
+    if (s.json_stored) return append_object(buffer_, s, item, Format::Json);
+    if (s.converts()) {
+      Result<Document> d = decode_stored(s, item);
+      if (!d) return d.status();
+      d->erase("kind");
+      d->erase("apiVersion");
+      apimachinery::append_json(buffer_, *d, s.kind->type);
+      return Status::ok();
+    }
+    auto envelope = apimachinery::open_envelope(*item);
+    if (!envelope) return envelope.status();
+    return apimachinery::append_json_from_message(buffer_, envelope->raw, *s.kind->type, {});
+  }
+
+  Handling json() {
+    buffer_ = apimachinery::json_list_head(api_version(), kind(), meta_of(page_, revision_));
+    bool first = true;
+    for (const auto& item : page_.items) {
+      if (!first) buffer_.push_back(',');
+      first = false;
+      Status s = append_item_json(item);
+      if (!s) co_return s;
+      if (buffer_.size() < kChunk || whole()) continue;
+      Result<void> r = co_await flush(false);
+      if (!r) co_return r;
+    }
+    buffer_ += "]}\n";
+    if (whole()) {
+      buffer_.pop_back();
+      if (n_.format == Format::Yaml) buffer_ = apimachinery::encode_yaml(Document::parse(buffer_, nullptr, false), nullptr);
+      else buffer_ = indent_json(buffer_);
+    }
+    co_return co_await flush(true);
+  }
+  bool whole() const { return n_.pretty || n_.format == Format::Yaml; }
+
+  Result<std::string> item_message(const Bytes& item) {
+    const Served& s = *c_->served;
+    std::string with_envelope;
+    Status st = partial() ? append_partial_metadata(with_envelope, item, Format::Protobuf, n_.transform_version)
+                          : append_object(with_envelope, s, item, Format::Protobuf);
+    if (!st) return st;
+    auto envelope = apimachinery::open_envelope(with_envelope);
+    if (!envelope) return envelope.status();
+    return std::string(envelope->raw);
+  }
+
+  Handling protobuf() {
+    const Served& s = *c_->served;
+    bool direct = !partial() && !s.converts() && !s.json_stored;
+    std::string meta;
+    apimachinery::append_protobuf_list_meta(meta, meta_of(page_, revision_));
+    std::vector<std::string> made;
+    std::size_t total = meta.size();
+    std::vector<std::string_view> messages;
+    messages.reserve(page_.items.size());
+    made.reserve(page_.items.size());
+    for (const auto& item : page_.items) {
+      if (direct) {
+        auto envelope = apimachinery::open_envelope(*item);
+        if (!envelope) co_return envelope.status();
+        messages.push_back(envelope->raw);
+      } else {
+        Result<std::string> m = item_message(item);
+        if (!m) co_return m.status();
+        made.push_back(std::move(*m));
+        messages.push_back(made.back());
+      }
+      total += 1 + varint_size(messages.back().size()) + messages.back().size();
+    }
+    // runtime.Unknown, its raw field's length told before the items follow.
+    std::string type_meta;
+    apimachinery::append_bytes_field(type_meta, 1, api_version());
+    apimachinery::append_bytes_field(type_meta, 2, kind());
+    buffer_.assign(apimachinery::kProtobufMagic);
+    apimachinery::append_bytes_field(buffer_, 1, type_meta);
+    buffer_.push_back('\x12');
+    apimachinery::append_varint(buffer_, total);
+    buffer_ += meta;
+    for (auto message : messages) {
+      apimachinery::append_protobuf_list_item(buffer_, message);
+      if (buffer_.size() < kChunk) continue;
+      Result<void> r = co_await flush(false);
+      if (!r) co_return r;
+    }
+    buffer_.append("\x1a\x00\x22\x00", 4);
+    co_return co_await flush(true);
+  }
+  static std::size_t varint_size(std::size_t v) {
+    std::size_t n = 1;
+    while (v >= 128) { v >>= 7; ++n; }
+    return n;
+  }
+
+  // Rows in batches, so that only so many objects are trees at a time.
+  Handling table() {
+    constexpr std::size_t kBatch = 64;
+    static const KindSchema* table_kind = api::find_kind("meta.k8s.io", "v1", "Table");
+    const TypeSchema* type = table_kind ? table_kind->type : nullptr;
+    const apimachinery::FieldSchema* rows = type ? type->field("rows") : nullptr;
+    std::string include(c_->query.get("includeObject"));
+    apimachinery::TableList list;
+    list.resource_version = revision_;
+    list.continue_token = page_.continue_token;
+    list.remaining_item_count = page_.remaining ? *page_.remaining : -1;
+    std::string head = apimachinery::encode_json(table_of(*c_->served, {}, include, list, n_.transform_version, c_->now), type);
+    std::size_t cut = head.rfind("\"rows\":[]");
+    if (cut == std::string::npos) co_return internal_error("a table has no rows");
+    buffer_ = head.substr(0, cut) + "\"rows\":[";
+    bool first = true;
+    for (std::size_t at = 0; at < page_.items.size(); at += kBatch) {
+      std::vector<Document> objects;
+      objects.reserve(kBatch);
+      for (std::size_t i = at; i < std::min(at + kBatch, page_.items.size()); ++i) {
+        Result<Document> d = decode_stored(*c_->served, page_.items[i]);
+        if (!d) co_return d.status();
+        objects.push_back(std::move(*d));
+      }
+      std::vector<const Document*> pointers;
+      for (const auto& d : objects) pointers.push_back(&d);
+      Document part = table_of(*c_->served, pointers, include, {}, n_.transform_version, c_->now);
+      for (const auto& row : part["rows"]) {
+        if (!first) buffer_.push_back(',');
+        first = false;
+        apimachinery::append_json(buffer_, row, rows ? rows->message : nullptr);
+      }
+      Result<void> r = co_await flush(false);
+      if (!r) co_return r;
+    }
+    buffer_ += "]}\n";
+    co_return co_await flush(true);
+  }
+
+  RequestContext* c_;
+  const Page& page_;
+  const Negotiated& n_;
+  std::string revision_;
+  BodySink sink_;
+  std::string buffer_;
+};
+
+}  // namespace
+
+Handling handle_list(RequestContext* c) {
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) co_return n.status();
+  Result<ListOptions> o = parse_list_options(*c);
+  if (!o) co_return o.status();
+  Expired expired;
+  Result<Page> page = co_await read_page(c, &*o, &expired);
+  if (!page) {
+    if (expired.continue_token.empty()) co_return page.status();
+    co_await send_status(c, page.status(), expired.continue_token);
+    co_return Result<void>();
+  }
+  ListWriter writer(c, *page, *n);
+  co_return co_await writer.run();
+}
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,415 @@
+#include "apiserver/handlers/subresources.hpp"
+
+#include "apiserver/errors.hpp"
+#include "apiserver/handlers/objects.hpp"
+#include "apiserver/handlers/patch.hpp"
+#include "apiserver/handlers/streaming.hpp"
+
+#include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/meta.hpp>
+
+namespace onebin::apiserver {
+
+using apimachinery::at_path;
+using apimachinery::find_member;
+using apimachinery::member;
+using apimachinery::string_at;
+
+namespace {
+
+Status not_allowed() { return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource"); }
+
+std::string ns_of(const RequestContext& c) { return c.served->namespaced() ? c.info.ns : std::string(); }
+
+// ---- scale
+
+// status.selector in the form of a query.
+std::string selector_text(const Document& object, std::string_view kind) {
+  const Document& selector = at_path(object, {"spec", "selector"});
+  if (!selector.is_object()) return {};
+  if (kind == "ReplicationController") return apimachinery::LabelSelector::from_map(apimachinery::string_map(selector)).to_string();
+  auto parsed = apimachinery::LabelSelector::from_document(selector);
+  return parsed ? parsed->to_string() : std::string();
+}
+
+Document scale_of(const Document& object, std::string_view kind) {
+  const Document& meta = member(object, "metadata");
+  Document m = Document::object();
+  for (const char* f : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
+    if (const Document* v = find_member(meta, f)) m[f] = *v;
+  Document status = {{"replicas", apimachinery::get_int(object, {"status", "replicas"})}};
+  if (std::string s = selector_text(object, kind); !s.empty()) status["selector"] = s;
+  Document spec = Document::object();
+  if (std::int64_t n = apimachinery::get_int(object, {"spec", "replicas"}, 0); n != 0) spec["replicas"] = n;
+  return {{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", std::move(m)}, {"spec", std::move(spec)}, {"status", std::move(status)}};
+}
+
+const KindSchema* scale_kind() {
+  static const KindSchema* k = api::find_kind("autoscaling", "v1", "Scale");
+  return k;
+}
+
+// The parent with what the scale says; the scale's revision and uid are preconditions.
+Result<Document> scaled(const Document& parent, const Document& scale, const RequestContext& c) {
+  std::string_view name = apimachinery::name_of(scale);
+  if (!name.empty() && name != c.info.name)
+    return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
+  std::int64_t replicas = apimachinery::get_int(scale, {"spec", "replicas"}, 0);
+  if (replicas < 0) {
+    FieldErrors errors{field_invalid(FieldPath("spec").child("replicas"), replicas, "must be greater than or equal to 0")};
+    return apimachinery::invalid("autoscaling", "Scale", c.info.name, errors);
+  }
+  Document out = parent;
+  apimachinery::object_at(out, "spec")["replicas"] = replicas;
+  Document& meta = apimachinery::object_at(out, "metadata");
+  std::string_view version = apimachinery::resource_version_of(scale);
+  if (version.empty()) meta.erase("resourceVersion");
+  else meta["resourceVersion"] = version;
+  if (std::string_view uid = apimachinery::uid_of(scale); !uid.empty()) meta["uid"] = uid;
+  return Result<Document>(std::move(out));
+}
+
+}  // namespace
+
+Handling handle_scale(RequestContext* c) {
+  const Served* served = c->served;
+  std::string kind(served->kind->kind);
+  if (!scale_kind()) co_return internal_error("there is no schema of Scale");
+  if (c->info.verb == "get") {
+    Result<Document> d = co_await current_object(c, served, ns_of(*c), c->info.name);
+    if (!d) co_return d.status();
+    co_return co_await send_document(c, 200, scale_of(*d, kind), scale_kind()->type);
+  }
+  UpdateOptions o;
+  o.ns = ns_of(*c);
+  o.name = c->info.name;
+  apimachinery::ManagedResource managed = served->managed;
+  managed.subresource = "scale";
+  o.managed = &managed;
+  o.tracking.manager = manager_of(*c);
+  Document body;
+  Patch patch;
+  if (c->info.verb == "update") {
+    Result<Document> read = co_await read_object(c, scale_kind());
+    if (!read) co_return read.status();
+    body = std::move(*read);
+    const Document* b = &body;
+    o.make = [b, c](const Document* current) { return scaled(*current, *b, *c); };
+  } else if (c->info.verb == "patch") {
+    Result<Patch> read = co_await read_patch(c);
+    if (!read) co_return read.status();
+    patch = std::move(*read);
+    const Patch* p = &patch;
+    o.make = [p, c, kind](const Document* current) -> Result<Document> {
+      Document scale = scale_of(*current, kind);
+      // Who changes the scale has not read the parent: no precondition but what the patch itself names.
+      if (p->type != Patch::Type::Json) apimachinery::erase_meta(scale, "resourceVersion");
+      apimachinery::ManagedResource none;
+      none.api_version = "autoscaling/v1";
+      none.kind = "Scale";
+      none.type = scale_kind()->type;
+      Result<Document> made = apply_patch(*c, *p, scale_kind(), none, &scale);
+      if (!made) return made;
+      return scaled(*current, *made, *c);
+    };
+  } else {
+    co_return not_allowed();
+  }
+  Result<Written> w = co_await update_object(c, served, std::move(o));
+  if (!w) co_return w.status();
+  co_return co_await send_document(c, 200, scale_of(w->object, kind), scale_kind()->type);
+}
+
+// ---- binding
+
+Handling handle_binding(RequestContext* c, std::string name) {
+  const KindSchema* kind = api::find_kind("", "v1", "Binding");
+  Served* pods = c->core.registry.find("", "v1", "pods");
+  if (!kind || !pods) co_return generic_not_found();
+  if (c->info.verb != "create") co_return not_allowed();
+  Result<Document> binding = co_await read_object(c, kind);
+  if (!binding) co_return binding.status();
+  if (name.empty()) name = apimachinery::name_of(*binding);
+  std::string_view given = apimachinery::name_of(*binding);
+  if (!given.empty() && given != name) co_return bad_request("name in URL does not match name in Binding object");
+  std::string target(apimachinery::get_string(*binding, {"target", "name"})), target_kind(apimachinery::get_string(*binding, {"target", "kind"}));
+  FieldErrors errors;
+  if (!target_kind.empty() && target_kind != "Node" && target_kind != "Minion")
+    errors.push_back(field_not_supported(FieldPath("target").child("kind"), target_kind, {"Node", "<empty>"}));
+  if (target.empty()) errors.push_back(field_required(FieldPath("target").child("name")));
+  if (!errors.empty()) co_return apimachinery::invalid("", "Binding", name, errors);
+  const Document* b = &*binding;
+  WallTime now = c->now;
+  UpdateOptions o;
+  o.ns = c->info.ns;
+  o.name = name;
+  o.update_strategy = false;
+  o.tracking.manager = manager_of(*c);
+  apimachinery::ManagedResource managed = pods->managed;
+  managed.subresource = "binding";
+  o.managed = &managed;
+  o.make = [b, target, name, now](const Document* current) -> Result<Document> {
+    if (!apimachinery::deletion_timestamp_of(*current).empty())
+      return conflict("pods/binding", name, "pod " + name + " is being deleted, cannot be assigned to a host");
+    std::string_view node = apimachinery::get_string(*current, {"spec", "nodeName"});
+    if (!node.empty()) return conflict("pods/binding", name, "pod " + name + " is already assigned to node " + apimachinery::go_quote(node));
+    const Document& gates = at_path(*current, {"spec", "schedulingGates"});
+    if (gates.is_array() && !gates.empty()) return conflict("pods/binding", name, "pod " + name + " has non-empty .spec.schedulingGates");
+    Document pod = *current;
+    apimachinery::object_at(pod, "spec")["nodeName"] = target;
+    Document& meta = apimachinery::object_at(pod, "metadata");
+    for (const char* f : {"annotations", "labels"})
+      if (const Document* extra = find_member(member(*b, "metadata"), f); extra && extra->is_object())
+        for (const auto& [k, v] : extra->items()) apimachinery::object_at(meta, f)[k] = v;
+    meta.erase("resourceVersion");
+    if (std::string_view v = apimachinery::resource_version_of(*b); !v.empty()) meta["resourceVersion"] = v;
+    if (std::string_view v = apimachinery::uid_of(*b); !v.empty()) meta["uid"] = v;
+    Document& conditions = apimachinery::array_at(apimachinery::object_at(pod, "status"), "conditions");
+    Document* scheduled = nullptr;
+    for (auto& condition : conditions)
+      if (string_at(condition, "type") == "PodScheduled") scheduled = &condition;
+    if (!scheduled) {
+      conditions.push_back({{"type", "PodScheduled"}});
+      scheduled = &conditions.back();
+    }
+    if (string_at(*scheduled, "status") != "True") (*scheduled)["lastTransitionTime"] = format_rfc3339(now);
+    (*scheduled)["status"] = "True";
+    scheduled->erase("reason");
+    scheduled->erase("message");
+    if (std::int64_t g = apimachinery::generation_of(*current); g > 0) (*scheduled)["observedGeneration"] = g;
+    return Result<Document>(std::move(pod));
+  };
+  Result<Written> w = co_await update_object(c, pods, std::move(o));
+  if (!w) co_return w.status();
+  Document ok = {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Document::object()}, {"status", "Success"}, {"code", 201}};
+  const KindSchema* status = api::find_kind("", "v1", "Status");
+  co_return co_await send_document(c, 201, std::move(ok), status ? status->type : nullptr);
+}
+
+// ---- token
+
+namespace {
+
+// The object that a token is bound to must exist, with the uid if one is named.
+Status check_bound(RequestContext& c, const Document& ref, TokenIssuer::Request& q) {
+  std::string kind(string_at(ref, "kind")), version(string_at(ref, "apiVersion")), name(string_at(ref, "name")), uid(string_at(ref, "uid"));
+  std::string resource = kind == "Pod" ? "pods" : kind == "Secret" ? "secrets" : kind == "Node" ? "nodes" : "";
+  if (resource.empty() || (!version.empty() && version != "v1"))
+    return bad_request("cannot bind token to object of type " + (version.empty() ? kind : version + "/" + kind));
+  Bytes stored = c.core.cacher.get("", resource, resource == "nodes" ? "" : c.info.ns, name);
+  if (!stored) return not_found(resource, name);
+  ObjectView view(*stored);
+  std::string actual(view.meta_string(meta_field::kUid));
+  if (!uid.empty() && uid != actual)
+    return conflict(resource, name, "the UID in the bound object reference (" + uid + ") does not match the UID in record. The object might have been deleted and then recreated");
+  q.bound_kind = kind;
+  q.bound_api_version = "v1";
+  q.bound_name = name;
+  q.bound_uid = actual;
+  if (kind != "Pod") return Status::ok();
+  Served* pods = c.core.registry.find("", "v1", "pods");
+  Result<Document> pod = decode_stored(*pods, stored);
+  if (!pod) return pod.status();
+  std::string account(apimachinery::get_string(*pod, {"spec", "serviceAccountName"}));
+  if (account != q.service_account)
+    return bad_request("cannot bind token for serviceaccount " + apimachinery::go_quote(q.service_account) + " to pod running with different serviceaccount name.");
+  q.node_name = apimachinery::get_string(*pod, {"spec", "nodeName"});
+  if (Bytes node = q.node_name.empty() ? nullptr : c.core.cacher.get("", "nodes", "", q.node_name))
+    q.node_uid = ObjectView(*node).meta_string(meta_field::kUid);
+  return Status::ok();
+}
+
+}  // namespace
+
+Handling handle_token(RequestContext* c) {
+  if (c->info.verb != "create") co_return not_allowed();
+  TokenIssuer* issuer = c->core.security.token_issuer.get();
+  const KindSchema* kind = api::find_kind("authentication.k8s.io", "v1", "TokenRequest");
+  if (!issuer || !kind) co_return Status(Reason::NotFound, "this server issues no service account tokens");
+  Result<Document> account = co_await current_object(c, c->served, c->info.ns, c->info.name);
+  if (!account) co_return account.status();
+  Result<Document> request = co_await read_object(c, kind);
+  if (!request) co_return request.status();
+  Document& spec = apimachinery::object_at(*request, "spec");
+  TokenIssuer::Request q;
+  q.ns = c->info.ns;
+  q.service_account = c->info.name;
+  q.service_account_uid = apimachinery::uid_of(*account);
+  q.expiration_seconds = apimachinery::int_at(spec, "expirationSeconds", 3600);
+  FieldErrors errors;
+  FieldPath path = FieldPath("spec").child("expirationSeconds");
+  if (q.expiration_seconds < 600) errors.push_back(field_invalid(path, q.expiration_seconds, "may not specify a duration less than 10 minutes"));
+  if (q.expiration_seconds > (std::int64_t{1} << 32)) errors.push_back(field_invalid(path, q.expiration_seconds, "may not specify a duration larger than 2^32 seconds"));
+  if (!errors.empty()) co_return apimachinery::invalid("authentication.k8s.io", "TokenRequest", "", errors);
+  const Document& audiences = member(spec, "audiences");
+  if (audiences.is_array())
+    for (const auto& a : audiences)
+      if (a.is_string()) q.audiences.push_back(a.get<std::string>());
+  if (q.audiences.empty()) q.audiences = issuer->default_audiences();
+  if (const Document* ref = find_member(spec, "boundObjectRef"); ref && ref->is_object()) {
+    Status s = check_bound(*c, *ref, q);
+    if (!s) co_return s;
+  }
+  std::string given_ns(apimachinery::namespace_of(*request)), given_name(apimachinery::name_of(*request));
+  if (!given_ns.empty() && given_ns != c->info.ns) co_return bad_request("the namespace of the provided object does not match the namespace sent on the request");
+  if (!given_name.empty() && given_name != c->info.name)
+    co_return bad_request("metadata.name: Invalid value: " + apimachinery::go_quote(given_name) + ": must match the service account name if specified: " + apimachinery::go_quote(c->info.name));
+  Result<TokenIssuer::Token> token = issuer->issue(q);
+  if (!token) co_return token.status();
+  spec["audiences"] = q.audiences;
+  spec["expirationSeconds"] = q.expiration_seconds;
+  apimachinery::set_meta(*request, "name", c->info.name);
+  apimachinery::set_meta(*request, "namespace", c->info.ns);
+  apimachinery::set_meta(*request, "creationTimestamp", format_rfc3339(c->now));
+  (*request)["status"] = {{"token", token->token}, {"expirationTimestamp", format_rfc3339(from_unix(token->expiration_unix_seconds))}};
+  co_return co_await send_document(c, 201, std::move(*request), kind->type);
+}
+
+// ---- approval
+
+namespace {
+
+// Only conditions may change; Approved and Denied neither together nor taken back.
+Result<Document> approved(const Document& old, const Document& given, const RequestContext& c) {
+  Document out = old;
+  const Document& conditions = at_path(given, {"status", "conditions"});
+  Document& kept = apimachinery::object_at(out, "status")["conditions"];
+  Document before = kept.is_array() ? kept : Document::array();
+  kept = conditions.is_array() ? conditions : Document::array();
+  bool is_approved = false, is_denied = false;
+  for (auto& condition : kept) {
+    std::string_view type = string_at(condition, "type");
+    is_approved = is_approved || type == "Approved";
+    is_denied = is_denied || type == "Denied";
+    if (string_at(condition, "status").empty()) condition["status"] = "True";
+    const Document* was = nullptr;
+    for (const auto& b : before)
+      if (string_at(b, "type") == type) was = &b;
+    if (string_at(condition, "lastUpdateTime").empty()) condition["lastUpdateTime"] = format_rfc3339(c.now);
+    bool moved = !was || string_at(*was, "status") != string_at(condition, "status");
+    if (moved && string_at(condition, "lastTransitionTime").empty()) condition["lastTransitionTime"] = format_rfc3339(c.now);
+    if (!moved && string_at(condition, "lastTransitionTime").empty() && find_member(*was, "lastTransitionTime"))
+      condition["lastTransitionTime"] = string_at(*was, "lastTransitionTime");
+  }
+  FieldErrors errors;
+  FieldPath path = FieldPath("status").child("conditions");
+  if (is_approved && is_denied) errors.push_back(field_invalid(path, "Approved,Denied", "Approved and Denied conditions are mutually exclusive"));
+  for (const auto& b : before) {
+    std::string type(string_at(b, "type"));
+    if (type != "Approved" && type != "Denied" && type != "Failed") continue;
+    bool still = false;
+    for (const auto& k : kept) still = still || string_at(k, "type") == type;
+    if (!still) errors.push_back(field_forbidden(path, "updates may not remove a condition of type " + apimachinery::go_quote(type)));
+  }
+  if (!errors.empty()) return apimachinery::invalid("certificates.k8s.io", "CertificateSigningRequest", c.info.name, errors);
+  Document& meta = apimachinery::object_at(out, "metadata");
+  const Document& given_meta = member(given, "metadata");
+  for (const char* f : {"labels", "annotations"})
+    if (const Document* v = find_member(given_meta, f)) meta[f] = *v;
+  std::string_view version = apimachinery::resource_version_of(given);
+  if (version.empty()) meta.erase("resourceVersion");
+  else meta["resourceVersion"] = version;
+  return Result<Document>(std::move(out));
+}
+
+}  // namespace
+
+Handling handle_approval(RequestContext* c) {
+  const Served* served = c->served;
+  if (c->info.verb == "get") co_return co_await handle_get(c);
+  UpdateOptions o;
+  o.name = c->info.name;
+  o.update_strategy = false;
+  o.tracking.manager = manager_of(*c);
+  apimachinery::ManagedResource managed = served->managed_status;
+  managed.subresource = "approval";
+  o.managed = &managed;
+  Document body;
+  Patch patch;
+  if (c->info.verb == "update") {
+    Result<Document> read = co_await read_object(c, served->kind);
+    if (!read) co_return read.status();
+    body = std::move(*read);
+    const Document* b = &body;
+    o.make = [b, c](const Document* current) { return approved(*current, *b, *c); };
+  } else if (c->info.verb == "patch") {
+    Result<Patch> read = co_await read_patch(c);
+    if (!read) co_return read.status();
+    patch = std::move(*read);
+    o.tracking.skip = patch.type == Patch::Type::Apply;
+    const Patch* p = &patch;
+    const apimachinery::ManagedResource* m = &managed;
+    o.make = [p, c, m, served](const Document* current) -> Result<Document> {
+      Result<Document> made = apply_patch(*c, *p, served->kind, *m, current);
+      if (!made) return made;
+      return approved(*current, *made, *c);
+    };
+  } else {
+    co_return not_allowed();
+  }
+  Result<Written> w = co_await update_object(c, served, std::move(o));
+  if (!w) co_return w.status();
+  co_return co_await send_written(c, served, std::move(*w));
+}
+
+// ---- finalize
+
+Handling handle_finalize(RequestContext* c) {
+  const Served* served = c->served;
+  if (c->info.verb != "update") co_return not_allowed();
+  Result<Document> body = co_await read_object(c, served->kind);
+  if (!body) co_return body.status();
+  const Document* b = &*body;
+  UpdateOptions o;
+  o.name = c->info.name;
+  o.subresource = "finalize";
+  o.update_strategy = false;
+  o.tracking.manager = manager_of(*c);
+  o.make = [b](const Document* current) -> Result<Document> {
+    Document out = *current;
+    const Document& finalizers = at_path(*b, {"spec", "finalizers"});
+    Document& spec = apimachinery::object_at(out, "spec");
+    if (finalizers.is_array() && !finalizers.empty()) spec["finalizers"] = finalizers;
+    else spec.erase("finalizers");
+    Document& meta = apimachinery::object_at(out, "metadata");
+    std::string_view version = apimachinery::resource_version_of(*b);
+    if (version.empty()) meta.erase("resourceVersion");
+    else meta["resourceVersion"] = version;
+    return Result<Document>(std::move(out));
+  };
+  Result<Written> w = co_await update_object(c, served, std::move(o));
+  if (!w) co_return w.status();
+  co_return co_await send_document(c, 200, std::move(w->object), served->kind->type, served);
+}
+
+Handling handle_part(RequestContext* c, std::string subresource) {
+  if (c->info.verb == "get") co_return co_await handle_get(c);
+  if (c->info.verb == "update") co_return co_await put_object(c, subresource);
+  if (c->info.verb == "patch") co_return co_await patch_object(c, subresource);
+  co_return not_allowed();
+}
+
+Handling handle_subresource(RequestContext* c) {
+  const std::string& sub = c->info.subresource;
+  const KindSchema& k = *c->served->kind;
+  if (!k.subresource(sub)) co_return generic_not_found();
+  if (c->info.name.empty()) co_return generic_not_found();
+  if (c->served->namespaced() && c->info.ns.empty()) co_return generic_not_found();
+  bool core_group = k.group.empty();
+  if (sub == "proxy") co_return co_await handle_proxy(c);
+  if (core_group && k.plural == "pods") {
+    if (sub == "log" || sub == "exec" || sub == "attach" || sub == "portforward") co_return co_await handle_pod_stream(c);
+    if (sub == "binding") co_return co_await handle_binding(c, c->info.name);
+    if (sub == "eviction") co_return co_await handle_eviction(c);
+    if (sub == "ephemeralcontainers" || sub == "resize") co_return co_await handle_part(c, sub);
+  }
+  if (core_group && k.plural == "serviceaccounts" && sub == "token") co_return co_await handle_token(c);
+  if (core_group && k.plural == "namespaces" && sub == "finalize") co_return co_await handle_finalize(c);
+  if (sub == "scale") co_return co_await handle_scale(c);
+  if (sub == "approval") co_return co_await handle_approval(c);
+  if (sub == "status") co_return co_await handle_part(c, sub);
+  co_return generic_not_found();
+}
+
+}  // namespace onebin::apiserver

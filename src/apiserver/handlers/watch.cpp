@@ -1,0 +1,306 @@
+#include "apiserver/handlers/watch.hpp"
+
+#include "apiserver/errors.hpp"
+#include "apiserver/handlers/handlers.hpp"
+
+#include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/codec.hpp>
+
+namespace onebin::apiserver {
+namespace {
+
+constexpr std::int64_t kMinTimeoutSeconds = 1800;
+constexpr std::size_t kInitialBatch = 256;
+
+std::string_view type_name(WatchType t) {
+  switch (t) {
+    case WatchType::Added: return "ADDED";
+    case WatchType::Modified: return "MODIFIED";
+    case WatchType::Deleted: return "DELETED";
+    case WatchType::Bookmark: return "BOOKMARK";
+    default: return "ERROR";
+  }
+}
+
+// What a storage event is to a watcher with a filter; false: nothing.
+bool select_event(const storage::WatchEvent& e, const Filter& filter, std::string_view key, WatchOutput& out) {
+  if (!filter.matches_key(key)) return false;
+  bool deleted = e.type == storage::WatchEvent::Type::Delete;
+  out.revision = e.kv.mod_revision;
+  bool now = !deleted && (!filter.needs_object() || filter.matches_object(*e.kv.value));
+  const Bytes& previous = deleted ? e.kv.value : e.previous_value;
+  bool before = previous && (!filter.needs_object() || filter.matches_object(*previous));
+  if (!now && !before) return false;
+  out.type = !now ? WatchType::Deleted : before ? WatchType::Modified : WatchType::Added;
+  out.object = with_revision(now ? *e.kv.value : *previous, e.kv.mod_revision);
+  return true;
+}
+
+}  // namespace
+
+WatchSource::~WatchSource() {
+  if (timer_) async::Loop::current().cancel_timer(timer_);
+}
+
+void WatchSource::arm(Duration limit) {
+  auto& loop = async::Loop::current();
+  timer_ = loop.add_timer(loop.now() + limit, [this] {
+    timer_ = 0;
+    if (live_) live_->close();
+  });
+}
+
+async::Task<Result<std::unique_ptr<WatchSource>>> WatchSource::open(RequestContext* c, ListOptions options) {
+  std::unique_ptr<WatchSource> w(new WatchSource(c->core, *c->served));
+  Cacher& cacher = c->core.cacher;
+  WatchCache& cache = *c->served->cache;
+  w->options_ = std::move(options);
+  const ListOptions& o = w->options_;
+  bool from_start = o.resource_version.empty() || o.resource_version == "0";
+  if (o.resource_version.empty()) {
+    Result<void> fresh = co_await cacher.wait_current();
+    if (!fresh) co_return fresh.status();
+  }
+  if (o.send_initial_events.value_or(false)) {
+    if (o.revision > 0) {
+      Result<void> fresh = co_await cacher.wait_for(o.revision);
+      if (!fresh) co_return fresh.status();
+    }
+    w->initial_ = cache.select(o.filter, {}, 0).items;
+    w->revision_ = cacher.applied();
+    w->initial_end_ = o.bookmarks;
+    w->live_ = cache.watch(o.filter, -1);
+  } else if (from_start || o.send_initial_events) {
+    w->revision_ = cacher.applied();
+    w->live_ = cache.watch(o.filter, -1);
+  } else {
+    w->revision_ = o.revision;
+    w->live_ = cache.watch(o.filter, o.revision);
+    if (!w->live_) {
+      Result<std::unique_ptr<storage::Watch>> h = co_await c->core.store.watch(cache.prefix() + (o.filter.ns.empty() ? "" : o.filter.ns + "/"), o.revision);
+      if (h) w->history_ = std::move(*h);
+      else if (h.is(Reason::Cancelled) || h.is(Reason::Closed)) co_return h.status();
+      else w->failed_ = resource_expired("too old resource version: " + std::to_string(o.revision) + " (" + std::to_string(cache.window_start()) + ")");
+    }
+  }
+  if (w->live_ && o.bookmarks) {
+    w->live_->set_bookmarks(true);
+    cacher.want_bookmarks();
+  }
+  std::int64_t seconds = o.timeout_seconds.value_or(0);
+  if (seconds <= 0) seconds = kMinTimeoutSeconds + static_cast<std::int64_t>(c->core.rng().below(kMinTimeoutSeconds));
+  w->arm(std::chrono::seconds(seconds));
+  co_return Result<std::unique_ptr<WatchSource>>(std::move(w));
+}
+
+async::Task<Result<std::vector<WatchOutput>>> WatchSource::next_history() {
+  std::vector<WatchOutput> out;
+  WatchCache& cache = *served_.cache;
+  while (out.empty()) {
+    revision_ = std::max(revision_, history_->progress());
+    if (revision_ >= cache.window_start()) {
+      live_ = cache.watch(options_.filter, revision_);
+      if (live_) {
+        history_.reset();
+        if (options_.bookmarks) {
+          live_->set_bookmarks(true);
+          core_.cacher.want_bookmarks();
+        }
+        break;
+      }
+    }
+    if (timer_ == 0) co_return closed();
+    Result<std::vector<storage::WatchEvent>> events = co_await history_->next();
+    if (!events) co_return events.status();
+    for (const auto& e : *events) {
+      WatchOutput o;
+      if (select_event(e, options_.filter, std::string_view(e.kv.key).substr(cache.prefix().size()), o)) out.push_back(std::move(o));
+    }
+    revision_ = std::max(history_->progress(), events->empty() ? revision_ : events->back().kv.mod_revision);
+  }
+  co_return Result<std::vector<WatchOutput>>(std::move(out));
+}
+
+async::Task<Result<std::vector<WatchOutput>>> WatchSource::next() {
+  std::vector<WatchOutput> out;
+  if (!failed_.is_ok()) co_return failed_;
+  if (initial_at_ < initial_.size()) {
+    std::size_t end = std::min(initial_.size(), initial_at_ + kInitialBatch);
+    for (; initial_at_ < end; ++initial_at_) {
+      WatchOutput o;
+      o.object = std::move(initial_[initial_at_].second);
+      out.push_back(std::move(o));
+    }
+    if (initial_at_ == initial_.size()) {
+      initial_.clear();
+      initial_.shrink_to_fit();
+      initial_at_ = 0;
+    }
+    co_return Result<std::vector<WatchOutput>>(std::move(out));
+  }
+  if (initial_end_) {
+    initial_end_ = false;
+    WatchOutput o;
+    o.type = WatchType::Bookmark;
+    o.revision = revision_;
+    o.initial_end = true;
+    out.push_back(std::move(o));
+    co_return Result<std::vector<WatchOutput>>(std::move(out));
+  }
+  if (history_) {
+    Result<std::vector<WatchOutput>> h = co_await next_history();
+    if (!h || !h->empty()) co_return h;
+  }
+  Result<std::vector<WatchItem>> items = co_await live_->next();
+  if (!items) co_return items.status();
+  out.reserve(items->size());
+  for (auto& item : *items) {
+    WatchOutput o;
+    o.type = item.type;
+    o.revision = item.revision;
+    o.left = item.left;
+    o.delivery = std::move(item.delivery);
+    if (o.delivery) o.object = o.left ? o.delivery->previous_with_revision() : o.delivery->event->object;
+    out.push_back(std::move(o));
+  }
+  co_return Result<std::vector<WatchOutput>>(std::move(out));
+}
+
+Result<std::string> bookmark_object(const Served& served, std::int64_t revision, bool initial_end, Format format, Transform transform,
+                                    std::string_view transform_version) {
+  Document d = {{"apiVersion", served.api_version}, {"kind", served.kind->kind}, {"metadata", {{"resourceVersion", std::to_string(revision)}}}};
+  if (initial_end) d["metadata"]["annotations"] = {{"k8s.io/initial-events-end", "true"}};
+  const apimachinery::TypeSchema* type = served.kind->type;
+  if (transform == Transform::Table) {
+    d["apiVersion"] = "meta.k8s.io/" + std::string(transform_version);
+    d["kind"] = "Table";
+    Document table = table_of(served, {}, "None", {}, transform_version, {});
+    table["metadata"] = d["metadata"];
+    // A table's metadata is a list's: the mark travels on the row's object.
+    Document row = {{"cells", Document::array()}, {"object", {{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/" + std::string(transform_version)}, {"metadata", d["metadata"]}}}};
+    table["rows"] = Document::array({row});
+    const KindSchema* k = api::find_kind("meta.k8s.io", "v1", "Table");
+    return encode_document(table, k ? k->type : nullptr, format);
+  }
+  if (transform != Transform::None) {
+    d["apiVersion"] = "meta.k8s.io/" + std::string(transform_version);
+    d["kind"] = "PartialObjectMetadata";
+    const KindSchema* k = api::find_kind("meta.k8s.io", "v1", "PartialObjectMetadata");
+    type = k ? k->type : nullptr;
+  }
+  return encode_document(d, type, format);
+}
+
+namespace {
+
+class WatchWriter {
+ public:
+  WatchWriter(RequestContext* c, Negotiated n) : c_(c), n_(std::move(n)), served_(*c->served) {}
+
+  // Appends the event's frame, made once for all watchers that read the same form.
+  Status append(const WatchOutput& o) {
+    if (o.type == WatchType::Bookmark) {
+      Result<std::string> object = bookmark_object(served_, o.revision, o.initial_end, n_.format, n_.transform, n_.transform_version);
+      if (!object) return object.status();
+      frame(buffer, "BOOKMARK", *object);
+      return Status::ok();
+    }
+    bool shared = o.delivery && n_.transform != Transform::Table;
+    std::uint32_t form = served_.id << 8 | static_cast<std::uint32_t>(o.type) << 5 | static_cast<std::uint32_t>(o.left) << 4 |
+                         static_cast<std::uint32_t>(n_.transform) << 1 | static_cast<std::uint32_t>(n_.format == Format::Protobuf);
+    if (shared)
+      for (const auto& f : o.delivery->frames)
+        if (f.form == form) {
+          buffer += *f.bytes;
+          return Status::ok();
+        }
+    std::string object;
+    Status s = append_body(object, o.object);
+    if (!s) return s;
+    if (!shared) {
+      frame(buffer, type_name(o.type), object);
+      return Status::ok();
+    }
+    std::string bytes;
+    frame(bytes, type_name(o.type), object);
+    buffer += bytes;
+    o.delivery->frames.push_back({form, make_bytes(std::move(bytes))});
+    return Status::ok();
+  }
+  void append_error(const Status& error) {
+    Document d = status_document(error);
+    const KindSchema* k = api::find_kind("", "v1", "Status");
+    Result<std::string> object = encode_document(d, k ? k->type : nullptr, n_.format);
+    if (object) frame(buffer, "ERROR", *object);
+  }
+
+  std::string buffer;
+
+ private:
+  Status append_body(std::string& out, const Bytes& object) {
+    if (n_.transform == Transform::None) return append_object(out, served_, object, n_.format);
+    if (n_.transform != Transform::Table) return append_partial_metadata(out, object, n_.format, n_.transform_version);
+    Result<Document> d = decode_stored(served_, object);
+    if (!d) return d.status();
+    apimachinery::TableList list;
+    std::string version(apimachinery::string_at(apimachinery::member(*d, "metadata"), "resourceVersion"));
+    list.resource_version = version;
+    Document table = table_of(served_, {&*d}, c_->query.get("includeObject"), list, n_.transform_version, c_->core.clock().wall());
+    // Columns are told once.
+    if (told_columns_) table["columnDefinitions"] = nullptr;
+    told_columns_ = true;
+    const KindSchema* k = api::find_kind("meta.k8s.io", "v1", "Table");
+    Result<std::string> text = encode_document(table, k ? k->type : nullptr, n_.format);
+    if (!text) return text.status();
+    out += *text;
+    return Status::ok();
+  }
+  void frame(std::string& out, std::string_view type, std::string_view object) {
+    if (n_.format == Format::Protobuf) apimachinery::append_protobuf_watch_event(out, type, object);
+    else apimachinery::append_json_watch_event(out, type, object);
+  }
+
+  RequestContext* c_;
+  Negotiated n_;
+  const Served& served_;
+  bool told_columns_ = false;
+};
+
+}  // namespace
+
+Handling handle_watch(RequestContext* c) {
+  Result<Negotiated> n = negotiate_for(*c, true);
+  if (!n) co_return n.status();
+  Result<ListOptions> o = parse_list_options(*c);
+  if (!o) co_return o.status();
+  Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(c, std::move(*o));
+  if (!source) co_return source.status();
+  net::Headers headers = answer_headers(*c, n->content_type(true));
+  Result<void> r = co_await c->writer.start(200, std::move(headers));
+  if (!r) co_return r;
+  r = co_await c->writer.flush();
+  if (!r) co_return r;
+  WatchWriter writer(c, *n);
+  for (;;) {
+    Result<std::vector<WatchOutput>> events = co_await (*source)->next();
+    if (!events) {
+      if (events.is(Reason::Closed)) break;
+      if (events.is(Reason::Cancelled)) co_return events.status();
+      writer.append_error(events.status());
+    } else {
+      for (const auto& e : *events) {
+        Status s = writer.append(e);
+        if (!s) co_return s;
+      }
+    }
+    r = co_await c->writer.write(writer.buffer);
+    writer.buffer.clear();
+    if (!r) co_return r;
+    r = co_await c->writer.flush();
+    if (!r) co_return r;
+    if (!events) break;
+  }
+  co_return co_await c->writer.finish();
+}
+
+}  // namespace onebin::apiserver

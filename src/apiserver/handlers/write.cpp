@@ -1,0 +1,130 @@
+// create, update and patch of main resources.
+#include "apiserver/errors.hpp"
+#include "apiserver/handlers/handlers.hpp"
+#include "apiserver/handlers/objects.hpp"
+#include "apiserver/handlers/patch.hpp"
+
+#include <onebin/apimachinery/meta.hpp>
+
+namespace onebin::apiserver {
+
+Handling send_written(RequestContext* c, const Served* served, Written written) {
+  int code = written.created ? 201 : 200;
+  if (!c->dry_run() && !served->converts() && !served->json_stored) co_return co_await send_stored(c, code, served, std::move(written.stored));
+  co_return co_await send_document(c, code, std::move(written.object), served->kind->type, served);
+}
+
+Handling handle_create(RequestContext* c) {
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) co_return n.status();
+  Result<Document> options = write_options(*c, "CreateOptions");
+  if (!options) co_return options.status();
+  const Served* served = c->served;
+  Result<Document> object = co_await read_object(c, served->kind, served->json_stored);
+  if (!object) co_return object.status();
+  apply_all_defaults(*served, *object);
+  if (!apimachinery::resource_version_of(*object).empty()) co_return bad_request("resourceVersion should not be set on objects to be created");
+  CreateOptions o;
+  o.tracking.manager = manager_of(*c);
+  o.options = &*options;
+  Result<Written> w = co_await create_object(c, served, c->info.ns, std::move(*object), o);
+  if (!w) co_return w.status();
+  co_return co_await send_written(c, served, std::move(*w));
+}
+
+namespace {
+
+Status check_url_name(const RequestContext& c, const Served& served, Document& object) {
+  std::string_view name = apimachinery::name_of(object);
+  if (name.empty()) {
+    apimachinery::set_meta(object, "name", c.info.name);
+  } else if (name != c.info.name) {
+    return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
+  }
+  return check_namespace(served, c.info.ns, object);
+}
+
+// Creating by PUT or apply needs the right to create.
+Handling check_may_create(RequestContext* c) {
+  if (c->served->cache->find(c->info.ns, c->info.name)) co_return Result<void>();
+  Attributes a = attributes_of(c->user, c->info);
+  a.verb = "create";
+  Authorized d = co_await c->core.authorize(a);
+  if (d.decision == Decision::Allow) co_return Result<void>();
+  std::string why = "User \"" + c->user.name + "\" cannot create resource \"" + a.resource + "\" in API group \"" + a.group + "\"";
+  why += a.ns.empty() ? " at the cluster scope" : " in the namespace \"" + a.ns + "\"";
+  co_return forbidden(a.group, a.resource, a.name, why);
+}
+
+}  // namespace
+
+Handling put_object(RequestContext* c, std::string subresource) {
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) co_return n.status();
+  Result<Document> options = write_options(*c, "UpdateOptions");
+  if (!options) co_return options.status();
+  const Served* served = c->served;
+  Result<Document> object = co_await read_object(c, served->kind, served->json_stored);
+  if (!object) co_return object.status();
+  apply_all_defaults(*served, *object);
+  Status named = check_url_name(*c, *served, *object);
+  if (!named) co_return named;
+  UpdateOptions o;
+  o.ns = served->namespaced() ? c->info.ns : std::string();
+  o.name = c->info.name;
+  o.subresource = std::move(subresource);
+  o.tracking.manager = manager_of(*c);
+  o.options = &*options;
+  if (o.subresource.empty() && served->strategy->create_on_update) {
+    Result<void> may = co_await check_may_create(c);
+    if (!may) co_return may;
+    o.allow_create = true;
+  }
+  const Document* body = &*object;  // made again from it where the write loses a race
+  o.make = [body](const Document*) { return Result<Document>(Document(*body)); };
+  Result<Written> w = co_await update_object(c, served, std::move(o));
+  if (!w) co_return w.status();
+  co_return co_await send_written(c, served, std::move(*w));
+}
+
+Handling handle_update(RequestContext* c) { return put_object(c, ""); }
+
+Handling patch_object(RequestContext* c, std::string subresource) {
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) co_return n.status();
+  Result<Patch> patch = co_await read_patch(c);
+  if (!patch) co_return patch.status();
+  const Served* served = c->served;
+  UpdateOptions o;
+  o.ns = served->namespaced() ? c->info.ns : std::string();
+  o.name = c->info.name;
+  o.subresource = std::move(subresource);
+  o.options = &patch->options;
+  o.tracking.manager = patch->manager;
+  o.tracking.skip = patch->type == Patch::Type::Apply;
+  if (patch->type == Patch::Type::Apply) {
+    Status named = check_url_name(*c, *served, patch->body);
+    if (!named) co_return named;
+    if (o.subresource.empty()) {
+      Result<void> may = co_await check_may_create(c);
+      if (!may) co_return may;
+      o.allow_create = true;
+    }
+  }
+  const Patch* p = &*patch;
+  const apimachinery::ManagedResource* managed = o.subresource == "status" ? &served->managed_status : &served->managed;
+  o.make = [c, served, p, managed](const Document* current) -> Result<Document> {
+    Result<Document> made = apply_patch(*c, *p, served->kind, *managed, current);
+    if (!made) return made;
+    if (Status s = check_url_name(*c, *served, *made); !s) return s;
+    apply_all_defaults(*served, *made);
+    return made;
+  };
+  Result<Written> w = co_await update_object(c, served, std::move(o));
+  if (!w) co_return w.status();
+  co_return co_await send_written(c, served, std::move(*w));
+}
+
+Handling handle_patch(RequestContext* c) { return patch_object(c, ""); }
+
+}  // namespace onebin::apiserver

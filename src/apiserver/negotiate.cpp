@@ -1,0 +1,132 @@
+#include "apiserver/negotiate.hpp"
+
+#include "apiserver/request.hpp"
+
+#include <onebin/base/bytes.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace onebin::apiserver {
+
+std::string_view media_type(Format f) {
+  switch (f) {
+    case Format::Yaml: return "application/yaml";
+    case Format::Protobuf: return "application/vnd.kubernetes.protobuf";
+    default: return "application/json";
+  }
+}
+
+namespace {
+
+MediaClause parse_clause(std::string_view text) {
+  MediaClause c;
+  bool first = true;
+  for (const std::string& part : split(text, ';')) {
+    std::string_view p = trim(part);
+    if (first) {
+      c.type = to_lower(p);
+      first = false;
+      continue;
+    }
+    std::size_t eq = p.find('=');
+    if (eq == std::string_view::npos) continue;
+    std::string name = to_lower(trim(p.substr(0, eq)));
+    std::string_view value = trim(p.substr(eq + 1));
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+    if (name == "q") c.q = std::strtod(std::string(value).c_str(), nullptr);
+    else c.params[std::move(name)] = std::string(value);
+  }
+  return c;
+}
+
+int specificity(const MediaClause& c) {
+  if (c.type == "*/*" || c.type == "*") return 0;
+  if (ends_with(c.type, "/*")) return 1;
+  return 2;
+}
+
+bool format_of(std::string_view type, bool watch, Format& out) {
+  if (type == "application/json" || type == "*/*" || type == "application/*") out = Format::Json;
+  else if (type == "application/vnd.kubernetes.protobuf") out = Format::Protobuf;
+  else if (type == "application/yaml" && !watch) out = Format::Yaml;
+  else return false;
+  return true;
+}
+
+bool pretty_wanted(std::string_view user_agent, const net::Query& query) {
+  if (query.has("pretty")) return query_bool(query.get("pretty"));
+  return starts_with(user_agent, "curl") || starts_with(user_agent, "Wget") || starts_with(user_agent, "Mozilla/5.0");
+}
+
+}  // namespace
+
+std::vector<MediaClause> parse_accept(std::string_view header) {
+  std::vector<MediaClause> out;
+  for (const std::string& part : split(header, ',')) {
+    if (trim(part).empty()) continue;
+    MediaClause c = parse_clause(part);
+    auto after = [&](const MediaClause& o) { return o.q != c.q ? o.q > c.q : specificity(o) >= specificity(c); };
+    auto at = std::find_if_not(out.begin(), out.end(), after);  // stays sorted, equals in their order
+    out.insert(at, std::move(c));
+  }
+  return out;
+}
+
+std::string Negotiated::content_type(bool watch) const {
+  std::string t(media_type(format));
+  if (watch && format != Format::Yaml) {
+    if (transform != Transform::None) {
+      t += ";as=";
+      t += transform == Transform::Table ? "Table" : "PartialObjectMetadata";
+      t += ";v=" + transform_version + ";g=meta.k8s.io";
+    }
+    if (format == Format::Protobuf) t += ";stream=watch";
+  }
+  return t;
+}
+
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch) {
+  Negotiated n;
+  auto clauses = parse_accept(accept);
+  bool found = clauses.empty();
+  for (const auto& c : clauses) {
+    Format f;
+    if (c.q <= 0 || !format_of(c.type, watch, f)) continue;
+    std::string_view as = c.param("as"), v = c.param("v"), g = c.param("g");
+    Transform t = Transform::None;
+    if (!as.empty()) {
+      if (g != "meta.k8s.io" || (v != "v1" && v != "v1beta1")) continue;
+      if (as == "Table") t = Transform::Table;
+      else if (as == "PartialObjectMetadata") t = Transform::PartialMetadata;
+      else if (as == "PartialObjectMetadataList") t = Transform::PartialMetadataList;
+      else continue;
+      if (t == Transform::Table && f == Format::Protobuf) continue;
+    }
+    n.format = f;
+    n.transform = t;
+    n.transform_version = v;
+    found = true;
+    if (c.param("pretty") == "1" && f == Format::Json) n.pretty = true;
+    break;
+  }
+  if (!found) {
+    std::string text = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+    if (watch) text = "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+    return Status(Reason::NotAcceptable, std::move(text));
+  }
+  if (n.format == Format::Json && !watch && pretty_wanted(user_agent, query)) n.pretty = true;
+  return n;
+}
+
+Result<Format> body_format(std::string_view content_type) {
+  std::string type = to_lower(trim(content_type.substr(0, content_type.find(';'))));
+  if (type.empty() || type == "application/json") return Format::Json;
+  if (type == "application/vnd.kubernetes.protobuf") return Format::Protobuf;
+  if (type == "application/yaml") return Format::Yaml;
+  return Status(Reason::UnsupportedMediaType,
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, "
+                "application/vnd.kubernetes.protobuf");
+}
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,95 @@
+#include "apiserver/registry/strategy.hpp"
+
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/validation.hpp>
+
+namespace onebin::apiserver {
+
+using apimachinery::find_member;
+using apimachinery::generation_of;
+using apimachinery::member;
+using apimachinery::semantically_equal;
+
+Strategy::Strategy(const KindSchema& k) : kind(&k) {
+  has_status = k.subresource("status") != nullptr;
+  name_field_ = make_selectable(*k.type, "metadata.name", "metadata.name");
+  namespace_field_ = make_selectable(*k.type, "metadata.namespace", "metadata.namespace");
+}
+
+void Strategy::select(std::string_view name, std::string_view path) {
+  selectable.push_back(make_selectable(*kind->type, name, path));
+}
+
+const SelectableField* Strategy::selectable_field(std::string_view name) const {
+  for (const auto& f : selectable)
+    if (f.name == name) return &f;
+  return nullptr;
+}
+
+void Strategy::set_defaults(Document&) const {}
+
+void Strategy::prepare_for_create(WriteContext&, Document& object) const {
+  if (has_status) object.erase("status");
+  if (has_generation) apimachinery::set_meta(object, "generation", 1);
+}
+
+void Strategy::bump_generation(Document& object, const Document& old) const {
+  if (!has_generation) return;
+  bool changed = false;
+  for (const Document* side : {static_cast<const Document*>(&object), &old}) {
+    for (const auto& [key, value] : side->items()) {
+      if (key == "metadata" || key == "status" || key == "apiVersion" || key == "kind") continue;
+      if (!semantically_equal(find_member(object, key), find_member(old, key))) changed = true;
+    }
+  }
+  if (changed) apimachinery::set_meta(object, "generation", generation_of(old) + 1);
+}
+
+void Strategy::prepare_for_update(WriteContext&, Document& object, const Document& old) const {
+  if (has_status) {
+    if (const Document* status = find_member(old, "status")) object["status"] = *status;
+    else object.erase("status");
+  }
+  bump_generation(object, old);
+}
+
+void Strategy::validate(WriteContext&, const Document&, FieldErrors&) const {}
+
+void Strategy::validate_update(WriteContext& c, const Document& object, const Document&, FieldErrors& errors) const {
+  validate(c, object, errors);
+}
+
+void Strategy::keep_only(Document& object, const Document& old, std::string_view keep) {
+  for (auto it = object.begin(); it != object.end();) {
+    const std::string& key = it.key();
+    if (key == "metadata" || key == "apiVersion" || key == "kind" || key == keep || old.contains(key)) ++it;
+    else it = object.erase(it);
+  }
+  for (const auto& [key, value] : old.items())
+    if (key != "metadata" && key != "apiVersion" && key != "kind" && key != keep) object[key] = value;
+}
+
+void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const { keep_only(object, old, "status"); }
+
+void Strategy::validate_status_update(WriteContext&, const Document&, const Document&, FieldErrors&) const {}
+void Strategy::warnings_on_create(WriteContext&, const Document&) const {}
+void Strategy::warnings_on_update(WriteContext& c, const Document& object, const Document&) const { warnings_on_create(c, object); }
+
+Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_create(WriteContext&, Document&) const {
+  return std::unique_ptr<Reservation>();
+}
+Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_update(WriteContext&, Document&, const Document&) const {
+  return std::unique_ptr<Reservation>();
+}
+void Strategy::after_delete(Core&, const Document&) const {}
+
+std::optional<std::int64_t> Strategy::grace_period(const Document&, std::optional<std::int64_t>) const { return std::nullopt; }
+
+const std::vector<apimachinery::TableColumn>& Strategy::columns() const {
+  static const std::vector<apimachinery::TableColumn> columns = apimachinery::default_table_columns();
+  return columns;
+}
+
+Document Strategy::cells(const Document& object, WallTime) const { return apimachinery::default_table_cells(object); }
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,322 @@
+#include "apiserver/respond.hpp"
+
+#include "apiserver/errors.hpp"
+
+#include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/meta.hpp>
+
+#include <zlib.h>
+
+namespace onebin::apiserver {
+
+using apimachinery::TypeSchema;
+
+Result<Negotiated> negotiate_for(const RequestContext& c, bool watch) {
+  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch);
+}
+
+namespace {
+// RFC 7234 warn-text: a quoted string.
+std::string warning_value(std::string_view text) {
+  std::string out = "299 - \"";
+  for (char ch : text) {
+    if (ch == '"' || ch == '\\') out.push_back('\\');
+    if (static_cast<unsigned char>(ch) < 0x20) continue;
+    out.push_back(ch);
+  }
+  return out + "\"";
+}
+
+const TypeSchema* meta_type(std::string_view kind) {
+  const KindSchema* k = api::find_kind("meta.k8s.io", "v1", kind);
+  return k ? k->type : nullptr;
+}
+const TypeSchema* status_type() {
+  static const KindSchema* k = api::find_kind("", "v1", "Status");
+  return k ? k->type : nullptr;
+}
+}  // namespace
+
+net::Headers answer_headers(const RequestContext& c, std::string content_type) {
+  net::Headers h;
+  if (!c.audit_id.empty()) h.add("Audit-Id", c.audit_id);
+  h.add("Cache-Control", "no-cache, private");
+  h.add("Content-Type", std::move(content_type));
+  for (const auto& w : c.warnings) h.add("Warning", warning_value(w));
+  return h;
+}
+
+bool accepts_gzip(const RequestContext& c) {
+  for (const auto& part : c.request.headers.list("Accept-Encoding"))
+    if (starts_with(part, "gzip") && part.find("q=0") == std::string::npos) return true;
+  return false;
+}
+
+std::string gzip(std::string_view data) {
+  z_stream z{};
+  if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) return {};
+  std::string out(deflateBound(&z, static_cast<uLong>(data.size())), '\0');
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
+  z.avail_in = static_cast<uInt>(data.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  deflate(&z, Z_FINISH);
+  out.resize(z.total_out);
+  deflateEnd(&z);
+  return out;
+}
+
+struct BodySink::Deflater {
+  z_stream z{};
+  std::string buffer = std::string(32 * 1024, '\0');
+  ~Deflater() { deflateEnd(&z); }
+};
+
+BodySink::BodySink(RequestContext* c, bool compress) : c_(c) {
+  if (!compress) return;
+  deflater_ = std::make_unique<Deflater>();
+  if (deflateInit2(&deflater_->z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) deflater_.reset();
+}
+BodySink::~BodySink() = default;
+
+Handling BodySink::start(int code, net::Headers headers) {
+  if (deflater_) {
+    headers.add("Content-Encoding", "gzip");
+    headers.add("Vary", "Accept-Encoding");
+  }
+  co_return co_await c_->writer.start(code, std::move(headers));
+}
+
+Handling BodySink::write(std::string_view chunk) {
+  if (!deflater_) co_return co_await c_->writer.write(chunk);
+  z_stream& z = deflater_->z;
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(chunk.data()));
+  z.avail_in = static_cast<uInt>(chunk.size());
+  while (z.avail_in > 0) {
+    z.next_out = reinterpret_cast<Bytef*>(deflater_->buffer.data());
+    z.avail_out = static_cast<uInt>(deflater_->buffer.size());
+    deflate(&z, Z_NO_FLUSH);
+    std::size_t n = deflater_->buffer.size() - z.avail_out;
+    if (n == 0) continue;
+    Result<void> r = co_await c_->writer.write(std::string_view(deflater_->buffer).substr(0, n));
+    if (!r) co_return r;
+  }
+  co_return Result<void>();
+}
+
+Handling BodySink::finish() {
+  if (deflater_) {
+    z_stream& z = deflater_->z;
+    int state = Z_OK;
+    while (state == Z_OK) {
+      z.next_out = reinterpret_cast<Bytef*>(deflater_->buffer.data());
+      z.avail_out = static_cast<uInt>(deflater_->buffer.size());
+      state = deflate(&z, Z_FINISH);
+      std::size_t n = deflater_->buffer.size() - z.avail_out;
+      Result<void> r = co_await c_->writer.write(std::string_view(deflater_->buffer).substr(0, n));
+      if (!r) co_return r;
+    }
+  }
+  co_return co_await c_->writer.finish();
+}
+
+std::string indent_json(std::string_view in) {
+  std::string out;
+  out.reserve(in.size() * 3 / 2);
+  int depth = 0;
+  bool quoted = false;
+  auto line = [&] { out.push_back('\n'); out.append(static_cast<std::size_t>(depth) * 2, ' '); };
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    char ch = in[i];
+    if (quoted) {
+      out.push_back(ch);
+      if (ch == '\\' && i + 1 < in.size()) out.push_back(in[++i]);
+      else if (ch == '"') quoted = false;
+      continue;
+    }
+    switch (ch) {
+      case '"': quoted = true; out.push_back(ch); break;
+      case '{': case '[':
+        out.push_back(ch);
+        if (i + 1 < in.size() && (in[i + 1] == '}' || in[i + 1] == ']')) { out.push_back(in[++i]); break; }
+        ++depth;
+        line();
+        break;
+      case '}': case ']': --depth; line(); out.push_back(ch); break;
+      case ',': out.push_back(ch); line(); break;
+      case ':': out.append(": "); break;
+      default: out.push_back(ch);
+    }
+  }
+  return out;
+}
+
+Result<std::string> encode_document(const Document& document, const TypeSchema* type, Format format) {
+  if (format == Format::Protobuf) {
+    if (!type) return Status(Reason::NotAcceptable, "the object has no protobuf form");
+    return apimachinery::encode_protobuf(document, *type);
+  }
+  if (format == Format::Yaml) return apimachinery::encode_yaml(document, type);
+  return apimachinery::encode_json(document, type);
+}
+
+Result<Document> decode_stored(const Served& served, const Bytes& stored) {
+  Result<Document> d = served.json_stored ? apimachinery::decode_json(*stored, served.storage_kind->type, {.keep_unknown = true})
+                                          : apimachinery::decode_protobuf(*stored, *served.storage_kind->type);
+  if (!d) return d.status();
+  if (!served.converts()) return d;
+  return served.from_storage(*d);
+}
+
+Status append_object(std::string& out, const Served& served, const Bytes& stored, Format format) {
+  if (served.converts() || served.json_stored || format == Format::Yaml) {
+    if (served.json_stored && !served.converts() && format == Format::Json) {
+      out += *stored;
+      return Status::ok();
+    }
+    Result<Document> d = decode_stored(served, stored);
+    if (!d) return d.status();
+    Result<std::string> text = encode_document(*d, served.json_stored && format == Format::Protobuf ? nullptr : served.kind->type, format);
+    if (!text) return text.status();
+    out += *text;
+    return Status::ok();
+  }
+  if (format == Format::Protobuf) {
+    out += *stored;
+    return Status::ok();
+  }
+  auto envelope = apimachinery::open_envelope(*stored);
+  if (!envelope) return envelope.status();
+  return apimachinery::append_json_from_message(out, envelope->raw, *served.kind->type,
+                                                {.api_version = served.api_version, .kind = served.kind->kind, .resource_version = {}});
+}
+
+Status append_partial_metadata(std::string& out, const Bytes& stored, Format format, std::string_view version) {
+  std::string api_version = "meta.k8s.io/" + std::string(version);
+  if (!is_protobuf(*stored)) {
+    Document d = Document::parse(*stored, nullptr, false);
+    Document p = apimachinery::partial_object_metadata(d, api_version);
+    Result<std::string> text = encode_document(p, meta_type("PartialObjectMetadata"), format);
+    if (!text) return text.status();
+    out += *text;
+    return Status::ok();
+  }
+  ObjectView view(*stored);
+  std::string message;
+  apimachinery::append_bytes_field(message, 1, view.meta());
+  if (format == Format::Protobuf) {
+    out += apimachinery::make_envelope(api_version, "PartialObjectMetadata", message);
+    return Status::ok();
+  }
+  const TypeSchema* type = meta_type("PartialObjectMetadata");
+  if (!type) return internal_error("there is no schema of PartialObjectMetadata");
+  std::string json;
+  Status s = apimachinery::append_json_from_message(json, message, *type,
+                                                    {.api_version = api_version, .kind = "PartialObjectMetadata", .resource_version = {}});
+  if (!s) return s;
+  if (format == Format::Yaml) {
+    Document d = Document::parse(json, nullptr, false);
+    json = apimachinery::encode_yaml(d, type);
+  }
+  out += json;
+  return Status::ok();
+}
+
+Document table_of(const Served& served, const std::vector<const Document*>& objects, std::string_view include_object,
+                  const apimachinery::TableList& list, std::string_view version, WallTime now) {
+  auto include = include_object == "None"     ? apimachinery::IncludeObject::None
+                 : include_object == "Object" ? apimachinery::IncludeObject::Object
+                                              : apimachinery::IncludeObject::Metadata;
+  std::vector<apimachinery::TableRow> rows;
+  rows.reserve(objects.size());
+  for (const Document* o : objects) {
+    apimachinery::TableRow row;
+    row.cells = served.strategy->cells(*o, now);
+    row.object = o;
+    rows.push_back(std::move(row));
+  }
+  return apimachinery::make_table(served.strategy->columns(), rows, include, list, "meta.k8s.io/" + std::string(version));
+}
+
+Handling send_text(RequestContext* c, int code, std::string content_type, std::string body) {
+  net::Headers h = answer_headers(*c, std::move(content_type));
+  if (body.size() >= kGzipThreshold && accepts_gzip(*c)) {
+    body = gzip(body);
+    h.add("Content-Encoding", "gzip");
+    h.add("Vary", "Accept-Encoding");
+  }
+  co_return co_await c->writer.send(code, std::move(h), body);
+}
+
+Handling send_json(RequestContext* c, int code, std::string body) {
+  body.push_back('\n');
+  return send_text(c, code, "application/json", std::move(body));
+}
+
+namespace {
+std::string finish_text(std::string text, const Negotiated& n) {
+  if (n.format != Format::Json) return text;
+  if (n.pretty) text = indent_json(text);
+  else text.push_back('\n');
+  return text;
+}
+}  // namespace
+
+Handling send_stored(RequestContext* c, int code, const Served* served, Bytes stored) {
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) co_return n.status();
+  std::string body;
+  Status s;
+  if (n->transform == Transform::None) {
+    s = append_object(body, *served, stored, n->format);
+  } else if (n->transform == Transform::PartialMetadata) {
+    s = append_partial_metadata(body, stored, n->format, n->transform_version);
+  } else {
+    Result<Document> d = decode_stored(*served, stored);
+    if (!d) co_return d.status();
+    co_return co_await send_document(c, code, std::move(*d), served->kind->type, served);
+  }
+  if (!s) co_return s;
+  co_return co_await send_text(c, code, n->content_type(), finish_text(std::move(body), *n));
+}
+
+Handling send_document(RequestContext* c, int code, Document document, const TypeSchema* type, const Served* served) {
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) co_return n.status();
+  bool is_status = apimachinery::kind_of(document) == "Status";
+  if (n->transform == Transform::Table && served && !is_status) {
+    apimachinery::TableList list;
+    list.resource_version = apimachinery::resource_version_of(document);
+    Document table = table_of(*served, {&document}, c->query.get("includeObject"), list, n->transform_version, c->now);
+    Result<std::string> text = encode_document(table, meta_type("Table"), n->format);
+    if (!text) co_return text.status();
+    co_return co_await send_text(c, code, n->content_type(), finish_text(std::move(*text), *n));
+  }
+  if (n->transform == Transform::PartialMetadata && !is_status) {
+    document = apimachinery::partial_object_metadata(document, "meta.k8s.io/" + n->transform_version);
+    type = meta_type("PartialObjectMetadata");
+  } else if (n->transform != Transform::None && !is_status) {
+    co_return Status(Reason::NotAcceptable, "the object cannot be sent in the form that was asked for");
+  }
+  Result<std::string> text = encode_document(document, type, n->format);
+  if (!text) co_return text.status();
+  co_return co_await send_text(c, code, n->content_type(), finish_text(std::move(*text), *n));
+}
+
+async::Task<void> send_status(RequestContext* c, Status status, std::string continue_token) {
+  if (c->writer.started()) co_return;
+  Result<Negotiated> n = negotiate_for(*c);
+  if (!n) n = Negotiated{};
+  Document d = status_document(status, continue_token);
+  Result<std::string> text = encode_document(d, status_type(), n->format);
+  if (!text) text = d.dump();
+  net::Headers h = answer_headers(*c, n->content_type());
+  if (int seconds = status.details().retry_after_seconds) h.add("Retry-After", std::to_string(seconds));
+  if (status.is(Reason::Unauthorized)) h.add("Www-Authenticate", "Basic realm=\"kubernetes-master\"");
+  std::string body = finish_text(std::move(*text), *n);
+  Result<void> sent = co_await c->writer.send(status.code(), std::move(h), body);
+  (void)sent;
+}
+
+}  // namespace onebin::apiserver
