@@ -4,9 +4,14 @@
 #include <onebin/async/task.hpp>
 #include <onebin/base/result.hpp>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+namespace onebin::net {
+class Headers;
+}
 
 namespace onebin::apiserver {
 
@@ -15,6 +20,9 @@ struct Credentials {
   std::string client_certificate_der;
   std::string bearer_token;  // of "Authorization: Bearer …"; or of the WebSocket sub-protocol base64url.bearer.authorization.k8s.io.
   std::vector<std::string> audiences;  // empty: the API server's own
+  // For front proxies: the leaf that the client showed, verified or not, and the request's headers (null: none).
+  std::string presented_certificate_der;
+  const net::Headers* headers = nullptr;
 };
 
 struct Authenticated {
