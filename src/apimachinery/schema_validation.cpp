@@ -101,7 +101,8 @@ class Validator {
   // Of a built-in kind, an absent value that is no pointer is Go's zero value, and that is there; empty texts and lists are
   // missing only where the tables say so. A custom resource's field is there or not.
   static bool missing(const FieldSchema& f, const Document* value) {
-    bool empty = !value || (value->is_string() && value->get_ref<const std::string&>().empty()) || (value->is_structured() && value->empty());
+    bool empty = !value || (value->is_string() && value->get_ref<const std::string&>().empty()) || (value->is_structured() && value->empty()) ||
+                 (value->is_number() && value->get<double>() == 0);
     if (f.nonempty && empty && !(value && f.is_message() && !f.is_list() && !f.is_map())) return true;
     if (!f.required || value) return false;
     return f.proto_number == 0 || f.cardinality == Cardinality::Optional;
