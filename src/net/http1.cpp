@@ -2,6 +2,8 @@
 
 #include <onebin/async/loop.hpp>
 
+#include "net/buffer.hpp"
+
 #include <ctime>
 
 namespace onebin::net {
@@ -17,9 +19,9 @@ Task<Result<std::size_t>> Http1Input::more(Stream& stream, std::size_t size) {
     data.erase(0, at);
     at = 0;
   }
-  std::unique_ptr<char[]> buffer(new char[size]);
-  Result<std::size_t> n = co_await stream.read_some(buffer.get(), size);
-  if (n) data.append(buffer.get(), *n);
+  Buffer buffer;
+  Result<std::size_t> n = co_await stream.read_some(buffer.data(), std::min(size, Buffer::kSize));
+  if (n) data.append(buffer.data(), *n);
   co_return n;
 }
 

@@ -1,3 +1,4 @@
+#include "net/buffer.hpp"
 #include "net/http1.hpp"
 #include "net/server_core.hpp"
 #include "net/text_answer.hpp"
@@ -336,10 +337,10 @@ Task<void> Http1Connection::watch(Http1Exchange& ex, async::TaskGroup& handler) 
 Task<bool> Http1Connection::drain(Http1Exchange& ex, Http1Message<true>& message) {
   if (message.done()) co_return true;
   if (ex.expects_continue) co_return false;
-  std::unique_ptr<char[]> buffer(new char[kBuffer]);
+  Buffer buffer;
   std::size_t total = 0;
   while (!message.done() && total < kDrain) {
-    Result<std::size_t> n = co_await async::with_timeout(5s, message.read_some(*stream_, in_, buffer.get(), kBuffer));
+    Result<std::size_t> n = co_await async::with_timeout(5s, message.read_some(*stream_, in_, buffer.data(), Buffer::kSize));
     if (!n) co_return false;
     total += *n;
   }
@@ -350,12 +351,12 @@ Task<bool> Http1Connection::drain(Http1Exchange& ex, Http1Message<true>& message
 Task<void> Http1Connection::close_gently() {
   Result<void> shut = co_await stream_->shutdown_write();
   if (!shut) co_return;
-  std::unique_ptr<char[]> buffer(new char[kBuffer]);
+  Buffer buffer;
   SteadyTime until = async::Loop::current().now() + 2s;
   for (std::size_t total = 0; total < kLinger;) {
     Duration left = until - async::Loop::current().now();
     if (left <= Duration::zero()) co_return;
-    Result<std::size_t> n = co_await async::with_timeout(left, stream_->read_some(buffer.get(), kBuffer));
+    Result<std::size_t> n = co_await async::with_timeout(left, stream_->read_some(buffer.data(), Buffer::kSize));
     if (!n || *n == 0) co_return;
     total += *n;
   }
@@ -386,6 +387,7 @@ Task<bool> Http1Connection::exchange(Http1Message<true>& message) {
     Http1Exchange& exchange;
   };
   request.body = std::make_unique<BodyView>(ex);
+  in_.release();
   async::TaskGroup handler("http request", co_await async::current_scope());
   core_.request_begins();
   handler.spawn(handle(ex, request));

@@ -1,4 +1,6 @@
 // HTTP/2, server side, over nghttp2. One task reads, one writes; each request has its own task.
+#include "net/buffer.hpp"
+#include "net/frame_memory.hpp"
 #include "net/http1.hpp"
 #include "net/server_core.hpp"
 
@@ -15,7 +17,6 @@ namespace {
 
 constexpr std::size_t kBuffer = 16 * 1024;            // of an answer, before it is handed on
 constexpr std::size_t kWrite = 64 * 1024;             // frames gathered for one write
-constexpr std::size_t kRead = 16 * 1024;
 constexpr std::int32_t kStreamWindow = 256 * 1024;    // of request bodies
 constexpr std::int32_t kConnectionWindow = 1024 * 1024;
 constexpr std::size_t kDiscard = 16 * 1024 * 1024;    // of a body that is not wanted, before the stream is reset
@@ -93,9 +94,11 @@ class Http2Connection final : public ServerConnection {
   nghttp2_session* session = nullptr;
 
  private:
+  FrameMemory memory_;   // outlives the session
   bool open();
   Task<void> write_loop();
   Task<void> read_loop();
+  Task<Result<ssize_t>> read_once();
   Task<void> serve_stream(Http2Stream* s);
   void start_ready();
   void forget(Http2Stream* s);
@@ -388,7 +391,7 @@ bool Http2Connection::open() {
   nghttp2_option* option = nullptr;
   nghttp2_option_new(&option);
   nghttp2_option_set_no_auto_window_update(option, 1);
-  int rc = nghttp2_session_server_new2(&session, callbacks(), this, option);
+  int rc = nghttp2_session_server_new3(&session, callbacks(), this, option, memory_.hooks());
   nghttp2_option_del(option);
   if (rc != 0) return false;
   const auto& limits = core.config.limits;
@@ -455,6 +458,7 @@ void Http2Connection::start_ready() {
 }
 
 Task<void> Http2Connection::write_loop() {
+  bool large = false;
   for (;;) {
     std::string frames;
     while (frames.size() < kWrite) {
@@ -464,11 +468,14 @@ Task<void> Http2Connection::write_loop() {
       frames.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(n));
     }
     if (!frames.empty()) {
+      large = large || frames.size() > 3000;
       Result<void> r = co_await stream_->write(frames);
       if (!r) break;
       continue;
     }
     frames = std::string();
+    if (large) memory_.quiet();
+    large = false;
     if (!nghttp2_session_want_read(session) && !nghttp2_session_want_write(session)) {
       Result<void> r = co_await stream_->shutdown_write();
       (void)r;
@@ -478,6 +485,15 @@ Task<void> Http2Connection::write_loop() {
     if (!r) break;
   }
   stream_->close();
+}
+
+// What nghttp2 made of the bytes of one read; Closed at the end of the stream.
+Task<Result<ssize_t>> Http2Connection::read_once() {
+  Buffer buffer;
+  Result<std::size_t> n = co_await stream_->read_some(buffer.data(), Buffer::kSize);
+  if (!n) co_return n.status();
+  if (*n == 0) co_return closed();
+  co_return Result<ssize_t>(nghttp2_session_mem_recv(session, reinterpret_cast<const std::uint8_t*>(buffer.data()), *n));
 }
 
 Task<void> Http2Connection::read_loop() {
@@ -491,14 +507,12 @@ Task<void> Http2Connection::read_loop() {
       continue;
     }
     if (!w) co_return;
-    std::unique_ptr<std::uint8_t[]> buffer(new std::uint8_t[kRead]);
-    Result<std::size_t> n = co_await stream_->read_some(reinterpret_cast<char*>(buffer.get()), kRead);
-    if (!n || *n == 0) co_return;
-    ssize_t taken = nghttp2_session_mem_recv(session, buffer.get(), *n);
+    Result<ssize_t> taken = co_await read_once();
+    if (!taken) co_return;
     wake_writer();
-    if (taken < 0) {
+    if (*taken < 0) {
       // What nghttp2 has to say about it (GOAWAY) is let out by the writer.
-      if (taken != NGHTTP2_ERR_BAD_CLIENT_MAGIC) nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+      if (*taken != NGHTTP2_ERR_BAD_CLIENT_MAGIC) nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
       else co_return;
     }
     start_ready();

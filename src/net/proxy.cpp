@@ -2,10 +2,13 @@
 
 #include <onebin/base/bytes.hpp>
 
+#include "net/buffer.hpp"
+
 namespace onebin::net {
 namespace {
 
-constexpr std::size_t kBuffer = 32 * 1024;
+constexpr std::size_t kFull = 16 * 1024;     // a read that leaves nothing to flush for
+constexpr std::size_t kPiece = 32 * 1024;   // of a request's body
 
 // Fields that belong to one connection (RFC 9110, 7.6.1), and those that Connection names.
 void remove_hop_by_hop(Headers& h) {
@@ -19,7 +22,7 @@ struct BodySource {
   Request& request;
   std::uint64_t given = 0;
   Task<Result<std::string>> next() {
-    std::string piece(kBuffer, '\0');
+    std::string piece(kPiece, '\0');
     Result<std::size_t> n = co_await request.read_some(piece.data(), piece.size());
     if (!n) co_return n.status();
     piece.resize(*n);
@@ -51,13 +54,13 @@ Task<Result<void>> pass_body(ClientResponse& from, ResponseWriter& to) {
   for (;;) {
     Result<void> w = co_await from.wait_readable();
     if (!w) co_return w;
-    std::unique_ptr<char[]> buffer(new char[kBuffer]);
-    Result<std::size_t> n = co_await from.read_some(buffer.get(), kBuffer);
+    Buffer buffer;
+    Result<std::size_t> n = co_await from.read_some(buffer.data(), Buffer::kSize);
     if (!n) co_return n.status();
     if (*n == 0) co_return Result<void>();
-    Result<void> put = co_await to.write(std::string_view(buffer.get(), *n));
+    Result<void> put = co_await to.write(std::string_view(buffer.data(), *n));
     // What comes in pieces (a watch, a followed log) is passed on in pieces.
-    if (put && *n < kBuffer) put = co_await to.flush();
+    if (put && *n < kFull) put = co_await to.flush();
     if (!put) co_return put;
   }
 }

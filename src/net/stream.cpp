@@ -4,6 +4,8 @@
 #include <onebin/async/group.hpp>
 #include <onebin/async/timer.hpp>
 
+#include "net/buffer.hpp"
+
 #include <cstring>
 
 namespace onebin::net {
@@ -148,8 +150,6 @@ class PrefixStream final : public Stream {
   StreamPtr inner_;
 };
 
-constexpr std::size_t kCopyBuffer = 32 * 1024;
-
 }  // namespace
 
 std::pair<StreamPtr, StreamPtr> make_pipe(std::size_t capacity) {
@@ -176,13 +176,13 @@ Task<Result<void>> read_exactly(Stream& from, char* data, std::size_t size) {
 
 Task<Result<std::string>> read_all(Stream& from, std::size_t limit) {
   std::string all;
-  std::unique_ptr<char[]> buffer(new char[kCopyBuffer]);
+  Buffer buffer;
   for (;;) {
-    Result<std::size_t> n = co_await from.read_some(buffer.get(), kCopyBuffer);
+    Result<std::size_t> n = co_await from.read_some(buffer.data(), Buffer::kSize);
     if (!n) co_return n.status();
     if (*n == 0) co_return Result<std::string>(std::move(all));
     if (all.size() + *n > limit) co_return Status(Reason::RequestEntityTooLarge, "more than " + std::to_string(limit) + " bytes");
-    all.append(buffer.get(), *n);
+    all.append(buffer.data(), *n);
   }
 }
 
@@ -192,15 +192,15 @@ Task<Result<std::uint64_t>> copy_noting(Stream& from, Stream& to, SteadyTime* mo
   for (;;) {
     Result<void> w = co_await from.wait_readable();
     if (!w) co_return w.status();
-    std::unique_ptr<char[]> buffer(new char[kCopyBuffer]);
+    Buffer buffer;
     // The buffer is kept while there is more to read at once, and given back before the next wait.
-    Result<std::size_t> n = co_await from.read_some(buffer.get(), kCopyBuffer);
+    Result<std::size_t> n = co_await from.read_some(buffer.data(), Buffer::kSize);
     while (n && *n > 0) {
       if (moved) *moved = async::Loop::current().now();
-      Result<void> put = co_await to.write(std::string_view(buffer.get(), *n));
+      Result<void> put = co_await to.write(std::string_view(buffer.data(), *n));
       if (!put) co_return put.status();
       total += *n;
-      auto more = from.try_read_some(buffer.get(), kCopyBuffer);
+      auto more = from.try_read_some(buffer.data(), Buffer::kSize);
       if (!more) break;
       n = std::move(*more);
     }

@@ -1,4 +1,5 @@
 // TLS over a Stream: OpenSSL reads and writes through a BIO onto two buffers that exist only while they hold something.
+#include "net/buffer.hpp"
 #include "net/openssl.hpp"
 
 #include <onebin/async/channel.hpp>
@@ -12,7 +13,6 @@
 namespace onebin::net {
 namespace {
 
-constexpr std::size_t kReadBuffer = 17 * 1024;     // one record and its framing
 constexpr std::size_t kWriteSlice = 128 * 1024;    // plain bytes encrypted before they are sent on
 
 class TlsStreamImpl final : public TlsStream {
@@ -59,8 +59,8 @@ class TlsStreamImpl final : public TlsStream {
   std::optional<Result<std::size_t>> try_read_some(char* data, std::size_t size) override {
     for (;;) {
       if (auto r = decrypt(data, size, false)) return r;
-      std::unique_ptr<char[]> buffer(new char[kReadBuffer]);
-      auto n = lower_->try_read_some(buffer.get(), kReadBuffer);
+      Buffer buffer;
+      auto n = lower_->try_read_some(buffer.data(), Buffer::kSize);
       if (!n) return std::nullopt;
       if (!*n) return Result<std::size_t>(n->status());
       if (**n == 0) return Result<std::size_t>(Status(Reason::Closed, "the peer closed the connection without a TLS close"));
@@ -142,7 +142,7 @@ class TlsStreamImpl final : public TlsStream {
     for (int i = 0; sent && i < sk_X509_num(sent); ++i) chain.push_back(to_der(sk_X509_value(sent, i)));
     return chain;
   }
-  std::size_t memory_held() const override { return (in_ ? kReadBuffer : 0) + (out_.capacity() > sizeof(std::string) ? out_.capacity() : 0); }
+  std::size_t memory_held() const override { return (in_ ? Buffer::kSize : 0) + (out_.capacity() > sizeof(std::string) ? out_.capacity() : 0); }
 
   SSL* ssl() const { return ssl_.get(); }
   void note_alpn() {
@@ -204,15 +204,15 @@ class TlsStreamImpl final : public TlsStream {
     if (in_size_ > in_at_) co_return Result<void>();
     Result<void> w = co_await lower_->wait_readable();
     if (!w) co_return w;
-    std::unique_ptr<char[]> buffer(new char[kReadBuffer]);
-    Result<std::size_t> n = co_await lower_->read_some(buffer.get(), kReadBuffer);
+    Buffer buffer;
+    Result<std::size_t> n = co_await lower_->read_some(buffer.data(), Buffer::kSize);
     if (!n) co_return n.status();
     if (*n > 0) give(std::move(buffer), *n);
     co_return Result<void>();
   }
 
-  void give(std::unique_ptr<char[]> buffer, std::size_t size) {
-    in_ = std::move(buffer);
+  void give(Buffer buffer, std::size_t size) {
+    in_.emplace(std::move(buffer));
     in_at_ = 0;
     in_size_ = size;
   }
@@ -234,7 +234,7 @@ class TlsStreamImpl final : public TlsStream {
       return -1;
     }
     std::size_t n = std::min(left, static_cast<std::size_t>(size));
-    std::memcpy(data, self->in_.get() + self->in_at_, n);
+    std::memcpy(data, self->in_->data() + self->in_at_, n);
     self->in_at_ += n;
     if (self->in_at_ == self->in_size_) {
       self->in_.reset();
@@ -263,7 +263,7 @@ class TlsStreamImpl final : public TlsStream {
 
   StreamPtr lower_;
   std::shared_ptr<const void> context_;
-  std::unique_ptr<char[]> in_;
+  std::optional<Buffer> in_;
   std::size_t in_at_ = 0, in_size_ = 0;
   std::string out_;
   std::string alpn_;
