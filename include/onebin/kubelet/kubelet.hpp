@@ -96,8 +96,9 @@ class Kubelet {
   std::uint16_t port() const;      // the bound one, when options.port was chosen by the kernel
   bool node_ready() const;         // the Ready condition was written as True
 
- private:
   class Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 
