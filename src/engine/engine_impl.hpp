@@ -98,6 +98,14 @@ class RuncEngine final : public Engine {
   async::Task<Result<ImageInfo>> add_image(ImageRecord record, std::string config);
   async::Task<void> drop_unused_layers();
 
+  // registry_pull.cpp
+  struct Pull;
+  async::Task<Result<void>> pull_from(Pull* pull, std::string tag_or_digest);
+  async::Task<Result<void>> pull_layers(Pull* pull);
+  async::Task<Result<void>> unpack_layers(Pull* pull);
+  async::Task<void> fetch_layer(Pull* pull, std::size_t index);
+  void unpin_layers(const ImageRecord& record);
+
   // sandboxes.cpp
   async::Task<Result<void>> start_pause(SandboxPtr s);
 
@@ -120,6 +128,8 @@ class RuncEngine final : public Engine {
   std::map<std::string, SandboxPtr> sandboxes_;
   std::map<std::string, ContainerPtr> containers_;
   async::Semaphore images_lock_{1};  // whoever adds or removes images or layers
+  std::map<std::string, int> pinned_layers_;  // of pulls under way
+  std::map<std::string, std::weak_ptr<async::Semaphore>> blob_locks_;  // one download of a blob at a time
   EventListener listener_;
   async::TaskGroup tasks_{"engine"};
 };

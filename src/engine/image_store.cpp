@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 namespace onebin::engine {
 namespace {
@@ -137,10 +138,15 @@ Result<ImageInfo> parse_image_config(const std::string& config) {
 
 std::string ImageStore::config_path(const std::string& id) const { return root_ + "/images/" + digest_hex(id) + ".config.json"; }
 
-Result<void> ImageStore::load(const std::set<std::string>& layers_in_use) {
+Result<void> ImageStore::load(const std::set<std::string>& layers_in_use, WallTime now) {
   for (const char* d : {"/images", "/layers"}) RETURN_IF_ERROR(make_dirs(root_ + d, 0700));
   RETURN_IF_ERROR(remove_all(temp_dir()));
   RETURN_IF_ERROR(make_dirs(temp_dir(), 0700));
+  for (const auto& n : list_dir(downloads_dir()).value_or({})) {
+    struct stat st;
+    std::string path = downloads_dir() + "/" + n;
+    if (::stat(path.c_str(), &st) == 0 && now - from_unix(st.st_mtime) > 24h) ::unlink(path.c_str());
+  }
   images_.clear();
   ASSIGN_OR_RETURN(std::vector<std::string> names, list_dir(root_ + "/images"));
   for (const auto& name : names) {

@@ -2,6 +2,7 @@
 //   images/<config digest>.json         the record: names, layers, sizes (written last, with fsync)
 //   images/<config digest>.config.json  the image's config, byte for byte
 //   layers/<key>/, layers/<key>.size     a layer unpacked over its parents; key: the first 24 digits of its chain id
+//   downloads/<blob digest>             parts of compressed layers, which a later pull goes on with; a day at most
 //   tmp/                                what is under way; emptied at start
 // A layer counts only once a record names it: at start the others are removed, so that an interruption leaves nothing
 // half-done. Compressed layers are not kept; export packs the folders again.
@@ -41,12 +42,13 @@ class ImageStore {
  public:
   explicit ImageStore(std::string root) : root_(std::move(root)) {}
   // Blocking; reads the records and removes what is half-done. `layers_in_use`: keys that containers stand on.
-  Result<void> load(const std::set<std::string>& layers_in_use);
+  Result<void> load(const std::set<std::string>& layers_in_use, WallTime now);
 
   const std::string& root() const { return root_; }
   std::string layers_dir() const { return root_ + "/layers"; }
   std::string layer_path(const std::string& key) const { return layers_dir() + "/" + key; }
   std::string temp_dir() const { return root_ + "/tmp"; }
+  std::string downloads_dir() const { return root_ + "/downloads"; }
   std::string config_path(const std::string& id) const;
 
   const ImageRecord* find(const std::string& reference) const;  // see Engine::image_status

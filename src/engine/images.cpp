@@ -161,6 +161,7 @@ async::Task<void> RuncEngine::drop_unused_layers() {
   if (!locked) co_return;
   auto wanted = store_.layers_of_images();
   for (const auto& [id, c] : containers_) wanted.insert(c->record.layer_keys.begin(), c->record.layer_keys.end());
+  for (const auto& [key, count] : pinned_layers_) wanted.insert(key);
   const ImageStore* store = &store_;
   Result<void> r = co_await run_blocking([store, wanted]() -> Result<void> {
     ASSIGN_OR_RETURN(std::vector<std::string> names, list_dir(store->layers_dir()));

@@ -131,7 +131,8 @@ async::Task<Result<void>> RuncEngine::open() {
   std::set<std::string> layers;
   for (const auto& [record, life] : loaded.containers) layers.insert(record.layer_keys.begin(), record.layer_keys.end());
   ImageStore* store = &store_;
-  Result<void> images = co_await run_blocking([store, layers] { return store->load(layers); });
+  WallTime now = loop_.clock().wall();
+  Result<void> images = co_await run_blocking([store, layers, now] { return store->load(layers, now); });
   CO_RETURN_IF_ERROR(images);
   for (auto& r : loaded.sandboxes) {
     auto s = std::make_shared<Sandbox>();

@@ -26,10 +26,17 @@ bool valid_component(std::string_view c) {
   return true;
 }
 
+// host[:port], the host a name, an IPv4 address or an IPv6 address in brackets.
 bool valid_domain(std::string_view d) {
-  return !d.empty() && std::all_of(d.begin(), d.end(), [](char c) {
-    return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
-  });
+  std::string_view port;
+  if (auto colon = d.rfind(':'); colon != std::string_view::npos && d.back() != ']') {
+    port = d.substr(colon + 1);
+    d = d.substr(0, colon);
+    if (port.empty() || port.find_first_not_of("0123456789") != std::string_view::npos) return false;
+  }
+  bool v6 = d.size() > 2 && d.front() == '[' && d.back() == ']';
+  if (v6) return d.substr(1, d.size() - 2).find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+  return !d.empty() && std::all_of(d.begin(), d.end(), [](char c) { return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-'; });
 }
 
 bool valid_tag(std::string_view t) {
