@@ -59,6 +59,11 @@ void BlockingPool::submit(std::function<void()> fn) {
   std::thread([s] { worker(s); }).detach();
 }
 
+bool BlockingPool::idle() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->queue.empty() && state_->threads == state_->idle;
+}
+
 BlockingPool& BlockingPool::shared() {
   static BlockingPool* pool = new BlockingPool();
   return *pool;

@@ -14,6 +14,7 @@ class BlockingPool {
   explicit BlockingPool(std::size_t max_threads = 8);
   ~BlockingPool();  // waits for what runs
   void submit(std::function<void()> fn);  // thread-safe; FIFO
+  bool idle() const;  // nothing waits or runs; for simulations, which let no time pass meanwhile
   static BlockingPool& shared();          // the process's own
 
  private:
