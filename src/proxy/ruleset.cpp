@@ -157,13 +157,15 @@ class PortWriter {
   // Addresses that lead to `target` where `open`; and that are refused where nothing may take what comes from outside.
   void frontends(const std::vector<Ip>& ips, bool open, const std::string& target, bool usable) {
     for (const auto& ip : ips) {
-      if (ip.is_v6() != v6_ || node_.local_ips.count(ip)) continue;
+      if (ip.is_v6() != v6_ || node_.local_ips.count(ip) || yielded(ip)) continue;
       std::string k = key({ip.bytes(), u8(p_.protocol), u16(p_.port)});
       if (open) t_.sets[named(kServiceIps, v6_)].add(k, goto_(target));
       if (!usable) t_.sets[named(kNoEndpointIps, v6_)].add(k, refusal());
       if (target == chain("external")) uses_external_ = true;
     }
   }
+
+  bool yielded(const Ip& ip) const { return std::find(p_.not_at.begin(), p_.not_at.end(), ip) != p_.not_at.end(); }
 
   void node_port(bool usable) {
     if (!p_.node_port || !has_family()) return;
@@ -201,7 +203,7 @@ class PortWriter {
       return std::any_of(node_.ips.begin(), node_.ips.end(), [&](const Ip& ip) { return r.contains(ip); });
     });
     for (const auto& ip : s_.load_balancer_ips) {
-      if (ip.is_v6() != v6_) continue;
+      if (ip.is_v6() != v6_ || yielded(ip)) continue;
       any = true;
       t_.sets[named(kFirewallIps, v6_)].add(key({ip.bytes(), u8(p_.protocol), u16(p_.port)}), goto_(chain("firewall")));
       // The node reaches a balancer's address that is its own with that address as the source.

@@ -30,7 +30,7 @@ class Server {
 
  private:
   class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // its handlers stay with the informers
 };
 
 }  // namespace onebin::dns

@@ -34,7 +34,7 @@ class Proxy {
 
  private:
   class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // its handlers stay with the informers
 };
 
 // The projections of API objects that rules are made from. nullopt: not to be proxied (headless, ExternalName, another's).

@@ -28,6 +28,7 @@ struct ServicePort {
   std::uint8_t protocol = 6;
   std::uint16_t port = 0, node_port = 0;
   std::vector<Endpoint> endpoints;  // of both families, ordered, each address and port once
+  std::vector<Ip> not_at;           // of the service's addresses, those where another service has this port
   bool operator==(const ServicePort&) const = default;
 };
 

@@ -1,0 +1,206 @@
+#include <onebin/proxy/proxy.hpp>
+
+#include "proxy/state.hpp"
+
+#include <onebin/async/pool.hpp>
+#include <onebin/async/timer.hpp>
+#include <onebin/base/log.hpp>
+#include <onebin/base/metrics.hpp>
+#include <onebin/network/host.hpp>
+
+#include <algorithm>
+
+namespace onebin::proxy {
+
+namespace {
+namespace nft = network::nft;
+using ApiService = api::core::v1::Service;
+using ApiSlice = api::discovery::v1::EndpointSlice;
+
+constexpr Duration kRetryFirst = 1s, kRetryMost = 30s;
+constexpr Duration kCollectAfter = 2s;  // emptied chains; see nft::difference
+
+std::string service_of(const ApiSlice& s) {
+  auto it = s.metadata.labels.find("kubernetes.io/service-name");
+  return it == s.metadata.labels.end() ? std::string() : client::object_key(s.metadata.namespace_, it->second);
+}
+
+// On a blocking thread: the connection table may be large.
+Result<std::size_t> forget_flows(const StaleFlows& stale) {
+  std::set<Ip> own;
+  ASSIGN_OR_RETURN(auto addresses, network::host_addresses());
+  for (const auto& a : addresses) own.insert(a.ip);
+  std::size_t n = 0;
+  for (bool v6 : {false, true}) {
+    ASSIGN_OR_RETURN(std::size_t some, network::delete_flows(17, v6, [&](const network::Flow& f) { return stale.matches(f, own); }));
+    n += some;
+  }
+  return n;
+}
+}  // namespace
+
+class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
+ public:
+  Impl(client::Informer<ApiService>& services, client::Informer<ApiSlice>& slices, Options options)
+      : services_(services), slices_(slices), options_(std::move(options)), state_(options_.node), group_("proxy"), pool_(1) {}
+
+  async::Task<Result<void>> start() {
+    CO_ASSIGN_OR_RETURN(socket_, nft::Socket::open());
+    keeper_ = std::make_unique<nft::TableKeeper>(*socket_, options_.table);
+    for (const auto& range : options_.node.service_cidrs)
+      if (auto r = network::ensure_service_route(range, options_.service_route_mtu); !r)
+        co_return r.status().with_context("route of services " + range.to_string());
+    // The informers outlive the proxy, and so do these handlers.
+    std::weak_ptr<Impl> weak = weak_from_this();
+    services_.add_handler([weak](const std::string& key, const Bytes&, const Bytes&) {
+      if (auto self = weak.lock()) self->note(key);
+    });
+    slices_.on_event([weak](const std::string& key, const ApiSlice* before, const ApiSlice* now) {
+      if (auto self = weak.lock()) self->on_slice(key, before, now);
+    });
+    group_.spawn(run());
+    co_return Result<void>();
+  }
+
+  async::Task<void> stop() {
+    group_.cancel();
+    co_await group_.join();
+  }
+
+  void set_node(std::string zone, std::vector<Prefix> pod_cidrs) {
+    options_.node.zone = std::move(zone);
+    options_.node.pod_cidrs = std::move(pod_cidrs);
+    state_.set_node(options_.node);
+    changed_.notify();
+  }
+  bool synced() const { return synced_; }
+
+ private:
+  void note(const std::string& service_key) {
+    dirty_.insert(service_key);
+    changed_.notify();
+  }
+
+  void on_slice(const std::string& key, const ApiSlice* before, const ApiSlice* now) {
+    std::string old = before ? service_of(*before) : std::string(), fresh = now ? service_of(*now) : std::string();
+    if (!old.empty() && old != fresh) {
+      auto it = slices_of_.find(old);
+      if (it != slices_of_.end()) {
+        it->second.erase(key);
+        if (it->second.empty()) slices_of_.erase(it);
+      }
+      note(old);
+    }
+    if (fresh.empty()) return;
+    slices_of_[fresh].insert(key);
+    note(fresh);
+  }
+
+  std::optional<Service> project(const std::string& key) const {
+    std::optional<ApiService> object = services_.get(key);
+    std::optional<Service> s = object ? project_service(*object) : std::nullopt;
+    if (!s) return std::nullopt;
+    if (auto it = slices_of_.find(key); it != slices_of_.end())
+      for (const auto& slice_key : it->second)
+        if (auto slice = slices_.get(slice_key)) add_slice(*s, *slice, options_.node.name);
+    return s;
+  }
+
+  void gather() {
+    std::set<std::string> keys;
+    keys.swap(dirty_);
+    for (const auto& key : keys) state_.set(key, project(key));
+  }
+
+  async::Task<void> run() {
+    Result<void> r = co_await services_.wait_synced();
+    if (r) r = co_await slices_.wait_synced();
+    Duration retry = kRetryFirst;
+    while (!r.is(Reason::Cancelled)) {
+      gather();
+      SteadyTime began = async::Loop::current().now();
+      Result<void> written = co_await write();
+      metrics::histogram("kubeproxy_sync_proxy_rules_duration_seconds", "Time to write a change set.",
+                         {0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8, 16})
+          .observe(std::chrono::duration<double>(async::Loop::current().now() - began).count());
+      if (written) {
+        retry = kRetryFirst;
+        r = co_await next_change();
+      } else {
+        log_error("service rules were not written", {{"error", written.status()}});
+        r = co_await async::sleep_for(retry);
+        retry = std::min<Duration>(retry * 2, kRetryMost);
+      }
+    }
+  }
+
+  // Until there is something to write. What comes shortly after the first change is taken along.
+  async::Task<Result<void>> next_change() {
+    while (dirty_.empty() && !state_.changed()) {
+      Result<void> r;
+      if (keeper_->has_stale()) {
+        r = co_await async::with_timeout(kCollectAfter, changed_.wait());
+        if (r.is(Reason::Timeout)) {
+          (void)co_await async::run_blocking(pool_, [this] { return keeper_->collect(); });
+          continue;
+        }
+      } else {
+        r = co_await changed_.wait();
+      }
+      if (!r) co_return r;
+    }
+    co_return co_await async::sleep_for(options_.min_sync_period);
+  }
+
+  async::Task<Result<void>> write() {
+    State::Change change;
+    Result<void> r;
+    if (!keeper_->in_step()) {
+      nft::Table whole = state_.everything();
+      r = co_await async::run_blocking(pool_, [this, &whole] { return keeper_->replace(whole); });
+      if (r && !synced_) log_info("service rules are in place", {{"services", state_.size()}});
+      if (r) synced_ = true;
+      co_return r;
+    }
+    if (!state_.changed()) co_return Result<void>();
+    change = state_.take();
+    r = co_await async::run_blocking(pool_, [this, &change] { return keeper_->update(change.from, change.to); });
+    if (!r) co_return r;
+    StaleFlows stale(change.before, change.after);
+    if (!stale.empty()) {
+      auto n = co_await async::run_blocking(pool_, [&stale] { return forget_flows(stale); });
+      if (!n) log_warn("UDP connections to endpoints that are gone were not cleared", {{"error", n.status()}});
+    }
+    co_return r;
+  }
+
+  client::Informer<ApiService>& services_;
+  client::Informer<ApiSlice>& slices_;
+  Options options_;
+  State state_;
+  std::map<std::string, std::set<std::string>> slices_of_;  // service -> its slices
+  std::set<std::string> dirty_;
+  bool synced_ = false;
+  async::Notify changed_;
+  std::unique_ptr<nft::Socket> socket_;
+  std::unique_ptr<nft::TableKeeper> keeper_;  // used on pool_'s thread while write() waits for it
+  async::TaskGroup group_;
+  async::BlockingPool pool_;
+};
+
+Proxy::Proxy(client::Informer<ApiService>& services, client::Informer<ApiSlice>& slices, Options options)
+    : impl_(std::make_shared<Impl>(services, slices, std::move(options))) {}
+Proxy::~Proxy() = default;
+async::Task<Result<void>> Proxy::start() { return impl_->start(); }
+async::Task<void> Proxy::stop() { return impl_->stop(); }
+bool Proxy::synced() const { return impl_->synced(); }
+void Proxy::set_node(std::string zone, std::vector<Prefix> pod_cidrs) { impl_->set_node(std::move(zone), std::move(pod_cidrs)); }
+
+Result<void> Proxy::remove(const Options& options) {
+  ASSIGN_OR_RETURN(auto socket, nft::Socket::open());
+  nft::TableKeeper keeper(*socket, options.table);
+  RETURN_IF_ERROR(keeper.remove());
+  return network::remove_service_routes();
+}
+
+}  // namespace onebin::proxy
