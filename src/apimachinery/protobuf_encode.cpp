@@ -46,7 +46,8 @@ class Encoder {
         if (v) value(f, f.proto_number, v);
         return;
       case Cardinality::Single:
-        if (v || f.kind != FieldKind::Bytes) value(f, f.proto_number, v);
+        // Go's nil, of bytes and of the types that are lists, is not written.
+        if (v || !(f.kind == FieldKind::Bytes || (f.is_message() && f.message->shape == Shape::Array))) value(f, f.proto_number, v);
         return;
       case Cardinality::List:
         if (!v) return;

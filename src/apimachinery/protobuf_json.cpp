@@ -183,7 +183,9 @@ class Writer {
       case FieldKind::String: return out_ += "\"\"", true;
       case FieldKind::Quantity: return out_ += "\"0\"", true;
       case FieldKind::Duration: return out_ += "\"0s\"", true;
-      case FieldKind::Message: return value_message({}, *f.message, depth + 1, depth == 0 && f.json_name == "metadata");
+      case FieldKind::Message:
+        if (f.message->shape == Shape::Array) return null();
+        return value_message({}, *f.message, depth + 1, depth == 0 && f.json_name == "metadata");
       default: return null();
     }
   }

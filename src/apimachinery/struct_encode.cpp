@@ -33,7 +33,8 @@ class Encoder {
     auto one = [&](const void* element, std::uint32_t number) {
       std::size_t mark = out_.size();
       message(static_cast<const char*>(element), *m.message->schema, m.message->members);
-      out_.close(number, mark);
+      bool nil = cardinality == Cardinality::Single && f.message->shape == Shape::Array && out_.size() == mark;
+      if (!nil) out_.close(number, mark);
     };
     if (cardinality == Cardinality::Single) return one(member, f.proto_number);
     const std::size_t base = elements_.size();
