@@ -8,7 +8,7 @@
 #include <onebin/base/log.hpp>
 #include <onebin/base/random.hpp>
 #include <onebin/client/https.hpp>
-#include <onebin/client/informer.hpp>
+#include <onebin/client/node_identity.hpp>
 #include <onebin/net/client.hpp>
 
 #include <nlohmann/json.hpp>
@@ -55,8 +55,8 @@ async::Task<Result<std::string>> request_certificate(client::Client* client, Req
   certs::CertificateSigningRequest csr;
   csr.metadata.generate_name = r.signer == kClientSigner ? "node-csr-" : "csr-";
   if (!r.proof.empty()) {
-    csr.metadata.annotations[kIdentityAnnotation] = base64_encode(r.identity_public);
-    csr.metadata.annotations[kProofAnnotation] = r.proof;
+    csr.metadata.annotations[client::kIdentityAnnotation] = base64_encode(r.identity_public);
+    csr.metadata.annotations[client::kProofAnnotation] = r.proof;
   }
   csr.spec.request = r.csr;
   csr.spec.signer_name = r.signer;

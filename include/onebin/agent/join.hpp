@@ -34,10 +34,6 @@ struct ClusterConfig {
 std::string to_json(const ClusterConfig& config);
 Result<ClusterConfig> cluster_config_from_json(std::string_view text);
 
-// Annotations of a node's CertificateSigningRequest.
-inline constexpr char kIdentityAnnotation[] = "onebin.io/node-identity";  // public key, PEM in base64
-inline constexpr char kProofAnnotation[] = "onebin.io/node-proof";        // signature over spec.request, base64url
-
 struct JoinOptions {
   std::string server_url;
   JoinToken token;
