@@ -80,15 +80,21 @@ async::Task<Result<void>> make_kubernetes_service(client::Transport* t, Core* co
   co_return co_await put(t, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", std::move(slice));
 }
 
+async::Task<void> run_background(Core* core, std::unique_ptr<client::Transport> transport) {
+  co_await core->security.background->run(transport.get());
+}
+
 }  // namespace
 
 async::Task<Result<void>> bootstrap(Core* core) {
   std::unique_ptr<client::Transport> t = make_local_transport(*core, system_user("system:apiserver", {std::string(kMastersGroup)}));
   Result<void> r = co_await make_namespaces(t.get());
   if (!r) co_return r;
-  r = co_await bootstrap_security(*t, core->options);
+  r = co_await bootstrap_security(*t, core->cacher, core->options);
   if (!r) co_return r;
-  co_return co_await make_kubernetes_service(t.get(), core);
+  r = co_await make_kubernetes_service(t.get(), core);
+  if (r && core->security.background) core->group().spawn(run_background(core, std::move(t)));
+  co_return r;
 }
 
 }  // namespace onebin::apiserver

@@ -122,6 +122,8 @@ async::Task<Authorized> Core::authorize(Attributes attributes) {
 Handling Core::authenticate(RequestContext* c) {
   Credentials credentials;
   credentials.bearer_token = bearer_token(c->request);
+  credentials.headers = &c->request.headers;
+  if (!c->request.peer->presented.empty()) credentials.presented_certificate_der = c->request.peer->presented.front();
   if (c->request.peer->verified && c->request.peer->certificate) credentials.client_certificate_der = c->request.peer->certificate->der;
   bool given = !credentials.bearer_token.empty() || !credentials.client_certificate_der.empty();
   Result<std::optional<Authenticated>> found = co_await security.authenticator->authenticate(credentials);

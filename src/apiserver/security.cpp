@@ -1,53 +1,51 @@
 #include "apiserver/security.hpp"
 
-#include "apiserver/errors.hpp"
-
-#include <onebin/net/tls.hpp>
+#include "apiserver/admission/plugins.hpp"
+#include "apiserver/authn/chain.hpp"
+#include "apiserver/authn/service_account_tokens.hpp"
+#include "apiserver/authz/rbac_authorizer.hpp"
+#include "apiserver/rbac/aggregation.hpp"
+#include "apiserver/rbac/escalation.hpp"
+#include "apiserver/rbac/policy_store.hpp"
+#include "apiserver/rbac/reconcile.hpp"
 
 namespace onebin::apiserver {
 namespace {
 
-// Client certificates (common name and organizations) and static tokens.
-class BasicAuthenticator final : public Authenticator {
- public:
-  explicit BasicAuthenticator(const Options& options) : options_(options) {}
-  async::Task<Result<std::optional<Authenticated>>> authenticate(const Credentials& credentials) override {
-    std::optional<Authenticated> none;
-    if (!credentials.client_certificate_der.empty()) {
-      auto certificate = net::parse_certificate_der(credentials.client_certificate_der);
-      if (!certificate) co_return Status(Reason::Unauthorized, "Unauthorized");
-      Authenticated a;
-      a.user.name = certificate->common_name;
-      a.user.groups = certificate->organizations;
-      a.user.groups.emplace_back(kAuthenticatedGroup);
-      co_return std::optional<Authenticated>(std::move(a));
-    }
-    if (credentials.bearer_token.empty()) co_return none;
-    for (const auto& t : options_.static_tokens) {
-      if (t.token != credentials.bearer_token) continue;
-      Authenticated a;
-      a.user = t.user;
-      if (!a.user.in_group(kAuthenticatedGroup)) a.user.groups.emplace_back(kAuthenticatedGroup);
-      co_return std::optional<Authenticated>(std::move(a));
-    }
-    co_return none;
-  }
-
- private:
-  const Options& options_;
-};
+// In upstream's order. Webhooks and admission policies come before ResourceQuota, which goes last.
+void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const PolicyStore> policy) {
+  Lister& lister = *deps.lister;
+  AdmissionChain& chain = s.admission;
+  chain.add(make_escalation_check(std::move(policy), s.authorizer.get()));
+  chain.add(make_namespace_lifecycle(lister));
+  chain.add(make_service_account_admission(lister, *deps.rng));
+}
 
 }  // namespace
 
 Result<Security> make_security(const SecurityDeps& deps) {
   Security s;
-  s.authenticator = std::make_unique<BasicAuthenticator>(*deps.options);
+  const Options& o = *deps.options;
+  std::shared_ptr<const JwtKeys> keys;
+  if (!o.service_account_keys_pem.empty()) {
+    Result<JwtKeys> loaded = JwtKeys::load(o.service_account_keys_pem);
+    if (!loaded) return loaded.status().with_context("service account keys");
+    keys = std::make_shared<const JwtKeys>(std::move(*loaded));
+    if (keys->can_sign()) s.token_issuer = std::make_unique<ServiceAccountIssuer>(keys, o, *deps.rng, *deps.clock);
+  }
+  s.authenticator = std::make_unique<AuthenticatorChain>(o, *deps.lister, *deps.clock, keys);
+  auto policy = std::make_shared<PolicyStore>(*deps.lister);
   std::vector<std::unique_ptr<Authorizer>> authorizers;
   authorizers.push_back(std::make_unique<MastersAuthorizer>());
+  authorizers.push_back(std::make_unique<RbacAuthorizer>(policy));
   s.authorizer = std::make_unique<UnionAuthorizer>(std::move(authorizers));
+  s.background = std::make_unique<RoleAggregator>(policy);
+  add_plugins(s, deps, policy);
   return Result<Security>(std::move(s));
 }
 
-async::Task<Result<void>> bootstrap_security(client::Transport&, const Options&) { co_return Result<void>(); }
+async::Task<Result<void>> bootstrap_security(client::Transport& transport, const Lister& lister, const Options& options) {
+  co_return co_await send_all(&transport, plan_bootstrap(lister, options));
+}
 
 }  // namespace onebin::apiserver

@@ -1,0 +1,32 @@
+// The admission plug-ins that are on by default, one maker each. What a maker is given outlives the plug-in.
+#pragma once
+#include "apiserver/admission.hpp"
+#include "apiserver/authorizer.hpp"
+#include "apiserver/lister.hpp"
+
+#include <onebin/apiserver/apiserver.hpp>
+#include <onebin/base/random.hpp>
+
+#include <memory>
+
+namespace onebin::apiserver {
+
+std::unique_ptr<AdmissionPlugin> make_namespace_lifecycle(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_service_account_admission(Lister& lister, Rng& rng);
+std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition();
+std::unique_ptr<AdmissionPlugin> make_priority_admission(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_default_toleration_seconds();
+std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_node_identity(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_pod_security(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_limit_ranger(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_runtime_class_admission(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_default_storage_class(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_default_ingress_class(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_storage_object_in_use_protection();
+std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorizer);
+std::unique_ptr<AdmissionPlugin> make_certificate_signing(Authorizer& authorizer);
+std::unique_ptr<AdmissionPlugin> make_certificate_subject_restriction();
+std::unique_ptr<AdmissionPlugin> make_resource_quota(Lister& lister);
+
+}  // namespace onebin::apiserver
