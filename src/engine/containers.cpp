@@ -120,6 +120,7 @@ async::Task<Result<std::string>> RuncEngine::create_container(std::string sandbo
   c->disk = in.disk;
   c->record = r;
   c->life.resources = r.config.resources;
+  store_.touch(r.image_id, r.created_at);
   // Registered before it is made, so that its layers count as used.
   std::string id = r.id;
   containers_[id] = c;
@@ -147,7 +148,8 @@ std::vector<std::string> RuncEngine::shim_procs_files() const {
 async::Task<Result<void>> RuncEngine::start_container(std::string id) {
   CO_ASSIGN_OR_RETURN(ContainerPtr c, find_container(id));
   CO_RETURN_IF_ERROR(co_await c->lock.acquire());
-  Result<void> r = co_await launch(c);
+  // A caller that gives up must not leave a container that runs and counts as created.
+  Result<void> r = co_await async::uncancelled(launch(c));
   c->lock.release();
   co_return r;
 }
@@ -187,7 +189,7 @@ async::Task<Result<void>> RuncEngine::launch(ContainerPtr c) {
     emit_started(*c);
     co_return Result<void>();
   }
-  if (started.is(Reason::Cancelled)) co_return started.status();
+  if (stopping_) co_return cancelled();  // the shim goes on; the next engine finds it
   if (!c->link->start_failed()) ::kill(*pid, SIGKILL);  // our child, not reaped: still the shim
   std::string why = runtime_error(folder + "/" + shim::runtime_log_name);
   if (why.empty()) why = started.status().message();

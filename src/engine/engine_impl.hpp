@@ -131,6 +131,7 @@ class RuncEngine final : public Engine {
   std::map<std::string, int> pinned_layers_;  // of pulls under way
   std::map<std::string, std::weak_ptr<async::Semaphore>> blob_locks_;  // one download of a blob at a time
   EventListener listener_;
+  bool stopping_ = false;
   async::TaskGroup tasks_{"engine"};
 };
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <unistd.h>
 
 namespace onebin::engine {
 namespace {
@@ -36,6 +37,8 @@ HostLimits HostLimits::detect() {
   h.selinux = path_exists("/sys/fs/selinux/enforce");
   h.seccomp = status.find("\nSeccomp:") != std::string::npos;
   h.swap_accounting = path_exists("/sys/fs/cgroup/cgroup.controllers") || path_exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
+  char name[256] = {};
+  if (::gethostname(name, sizeof name - 1) == 0) h.hostname = name;
   return h;
 }
 

@@ -12,6 +12,7 @@ struct HostLimits {
   bool may_raise_rlimits = true;  // CAP_SYS_RESOURCE
   bool apparmor = false, selinux = false, seccomp = true;
   bool swap_accounting = true;
+  std::string hostname;
   static HostLimits detect();
   bool holds(const std::string& capability) const;
 };

@@ -243,6 +243,10 @@ std::vector<ImageRecord> ImageStore::commit(ImageRecord record) {
   return changed;
 }
 
+void ImageStore::touch(const std::string& id, WallTime now) {
+  if (auto at = images_.find(id); at != images_.end()) at->second.info.last_used = now;
+}
+
 std::set<std::string> ImageStore::layers_of_images() const {
   std::set<std::string> keys;
   for (const auto& [id, r] : images_) {

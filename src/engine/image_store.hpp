@@ -62,6 +62,7 @@ class ImageStore {
   // Loop thread. Takes the record in; names that it carries are taken from other images. Gives those others, to be written anew.
   std::vector<ImageRecord> commit(ImageRecord record);
   void forget(const std::string& id) { images_.erase(id); }
+  void touch(const std::string& id, WallTime now);  // last_used; in memory only
   std::set<std::string> layers_of_images() const;
 
  private:

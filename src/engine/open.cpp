@@ -274,6 +274,7 @@ void RuncEngine::emit_started(Container& c) {
 
 async::Task<Result<void>> RuncEngine::stop() {
   listener_ = nullptr;
+  stopping_ = true;
   tasks_.cancel();
   for (auto& [id, c] : containers_) {
     if (c->link) c->link->close();

@@ -107,7 +107,7 @@ async::Task<Result<void>> RuncEngine::start_pause(SandboxPtr s) {
   c->record = std::move(*made);
   containers_[c->record.id] = c;
   s->record.pause_id = c->record.id;
-  CO_RETURN_IF_ERROR(co_await launch(c));
+  CO_RETURN_IF_ERROR(co_await async::uncancelled(launch(c)));
   CO_RETURN_IF_ERROR(pin_pid_namespace(c->pid, s->folder));
   co_return replace_file(s->folder + "/sandbox.json", to_json(s->record));
 }

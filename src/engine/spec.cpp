@@ -66,7 +66,9 @@ json environment(const SpecInputs& in) {
   };
   set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   if (in.config.tty) set("TERM", "xterm");
-  if (!in.sandbox.hostname.empty()) set("HOSTNAME", in.sandbox.hostname);
+  std::string hostname = in.sandbox.hostname;
+  if (hostname.empty() && in.uts_ns.empty()) hostname = in.host.hostname;
+  if (!hostname.empty()) set("HOSTNAME", hostname);
   for (const auto& e : in.image.env) {
     auto eq = e.find('=');
     if (eq != std::string::npos) set(e.substr(0, eq), e.substr(eq + 1));
