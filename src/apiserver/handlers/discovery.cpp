@@ -190,9 +190,12 @@ std::vector<apimachinery::OpenApiResource> openapi_resources(const Registry& reg
     r.namespaced = k.namespaced;
     r.verbs.assign(k.verbs.begin(), k.verbs.end());
     r.type = k.type;
+    if (!k.list_kind.empty())
+      if (const KindSchema* list = api::find_kind(k.group, k.version, k.list_kind)) r.list_type = list->type;
     out.push_back(r);
     for (const auto& sub : k.subresources) {
       apimachinery::OpenApiResource e = r;
+      e.list_type = nullptr;
       e.subresource = sub.name;
       e.kind = sub.kind;
       e.kind_group = sub.group;
@@ -204,6 +207,11 @@ std::vector<apimachinery::OpenApiResource> openapi_resources(const Registry& reg
     }
   }
   return out;
+}
+
+apimachinery::OpenApiTypes openapi_types() {
+  auto meta = [](const char* kind) { return api::find_type(std::string("io.k8s.apimachinery.pkg.apis.meta.v1.") + kind); };
+  return {meta("Status"), meta("DeleteOptions"), meta("ObjectMeta"), meta("ListMeta"), meta("APIResourceList")};
 }
 
 std::string to_path(std::string_view group, std::string_view version) {
@@ -221,9 +229,9 @@ Handling DiscoveryCache::openapi_v2(RequestContext* c) {
     }
     if (clause.type == "application/json" || clause.type == "*/*") break;
   }
-  Text& json = cached("openapi v2", [&] { return apimachinery::openapi_v2_json(openapi_resources(core_.registry, nullptr, nullptr)); });
+  Text& json = cached("openapi v2", [&] { return apimachinery::openapi_v2_json(openapi_resources(core_.registry, nullptr, nullptr), openapi_types()); });
   if (!protobuf) co_return co_await send_cached(c, &json, "application/json");
-  Text& binary = cached("openapi v2 protobuf", [&] { return apimachinery::openapi_v2_protobuf(Document::parse(json.body, nullptr, false)); });
+  Text& binary = cached("openapi v2 protobuf", [&] { return apimachinery::openapi_v2_protobuf(json.body); });
   co_return co_await send_cached(c, &binary, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
 }
 
@@ -244,7 +252,7 @@ Handling DiscoveryCache::openapi_v3(RequestContext* c) {
 Handling DiscoveryCache::openapi_v3_of(RequestContext* c, std::string group, std::string version) {
   if (!core_.registry.has_group_version(group, version)) co_return generic_not_found();
   Text& t = cached("openapi v3 " + group + "/" + version,
-                   [&] { return apimachinery::openapi_v3_json(openapi_resources(core_.registry, &group, &version)); });
+                   [&] { return apimachinery::openapi_v3_json(openapi_resources(core_.registry, &group, &version), openapi_types()); });
   co_return co_await send_cached(c, &t, "application/json");
 }
 
