@@ -26,6 +26,17 @@ ContainerState state_of(engine::ContainerState s) {
   return ContainerState::Unknown;
 }
 
+// Conditions of others count for readiness gates.
+bool same_foreign_conditions(const core::PodStatus& a, const core::PodStatus& b) {
+  auto foreign = [](const core::PodStatus& s) {
+    std::vector<core::PodCondition> out;
+    for (const auto& c : s.conditions)
+      if (!owned_by_kubelet(c.type)) out.push_back(c);
+    return out;
+  };
+  return foreign(a) == foreign(b);
+}
+
 std::string value_in(const engine::Labels& m, const char* key) {
   auto i = m.find(key);
   return i == m.end() ? std::string() : i->second;
@@ -80,7 +91,11 @@ void PodWorker::update(core::Pod pod) {
   bool was_deleting = is_deleting(pod_);
   References refs = references_of(pod);
   bool changed = refs != references_ || pod.metadata.labels != pod_.metadata.labels || pod.metadata.annotations != pod_.metadata.annotations;
+  // What the kubelet itself has written comes back as an update: that alone is no reason to look again.
+  bool own_echo = !changed && pod.spec == pod_.spec && was_deleting == is_deleting(pod) &&
+                  pod.metadata.deletion_timestamp == pod_.metadata.deletion_timestamp && same_foreign_conditions(pod.status, pod_.status);
   pod_ = std::move(pod);
+  if (own_echo) return;
   if (changed) {
     references_ = std::move(refs);
     volumes_dirty_ = true;
@@ -280,7 +295,7 @@ async::Task<void> PodWorker::write_status() {
     status_dirty_ = true;
   }
   writing_ = false;
-  poke();
+  if (stage_ == Stage::Terminated) poke();  // its deletion waits for the last status
 }
 
 bool PodWorker::wants_termination() {

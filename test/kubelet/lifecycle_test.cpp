@@ -5,6 +5,7 @@
 #include "kubelet/kubelet_impl.hpp"
 #include "kubelet/pods.hpp"
 
+#include <onebin/async/pool.hpp>
 #include <onebin/base/file.hpp>
 
 #include <catch2/catch.hpp>
@@ -109,14 +110,12 @@ struct World {
   }
   // Until nothing moves without time passing; files are written by real threads.
   void settle() {
-    for (int quiet = 0; quiet < 3;) {
-      if (loop->run_ready()) quiet = 0;
-      else ++quiet;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    while (loop->run_ready() || !async::BlockingPool::shared().idle())
+      if (!async::BlockingPool::shared().idle()) std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   void pass(Duration d) {
     const Duration step = d > std::chrono::minutes(2) ? Duration(std::chrono::seconds(5)) : Duration(std::chrono::milliseconds(500));
+    settle();
     for (Duration left = d; left > Duration::zero(); left -= step) {
       loop->run_for(std::min(left, step));
       settle();
@@ -176,7 +175,8 @@ TEST_CASE("the node registers, becomes Ready and renews its lease") {
   CHECK(node->metadata.labels["kubernetes.io/os"] == "linux");
   CHECK(node->status.capacity.contains("cpu"));
   auto is_ready = [&] {
-    for (const auto& c : w.api.get<core::Node>("", "node1")->status.conditions)
+    core::Node now = *w.api.get<core::Node>("", "node1");
+    for (const auto& c : now.status.conditions)
       if (c.type == "Ready") return c.status == "True";
     return false;
   };
