@@ -28,7 +28,8 @@ const apimachinery::KindSchema& resource_of(const apimachinery::StructInfo& info
 template <class T>
 const apimachinery::StructInfo& info_of() { return struct_info(static_cast<const T*>(nullptr)); }
 
-// kind and apiVersion are filled in where the struct leaves them empty.
+// kind and apiVersion are filled in where the struct leaves them empty. A RawExtension member that holds no JSON makes the
+// whole "null": such text is the caller's mistake.
 template <class T>
 std::string to_json(const T& object) { return detail::to_json(&object, info_of<T>()); }
 // With the k8s\0 envelope; T must be an object (have a kind).
