@@ -33,19 +33,6 @@ std::size_t characters(std::string_view s) {
 
 std::string bound(double v) { return go_float(v); }
 
-NameProblems check_format(std::string_view format, std::string_view value) {
-  if (format == "dns-label" || format == "k8s-short-name") return is_dns1123_label(value);
-  if (format == "dns-subdomain" || format == "k8s-long-name") return is_dns1123_subdomain(value);
-  if (format == "dns1035-label") return is_dns1035_label(value);
-  if (format == "qualified-name" || format == "k8s-label-key") return is_qualified_name(value);
-  if (format == "label-value" || format == "k8s-label-value") return is_valid_label_value(value);
-  if (format == "port-name") return is_valid_port_name(value);
-  if (format == "config-map-key") return is_config_map_key(value);
-  if (format == "env-var-name") return is_relaxed_env_var_name(value);
-  if (format == "path-segment") return is_valid_path_segment_name(value);
-  return {};
-}
-
 bool matches_pattern(std::string_view pattern, std::string_view value) {
   // Compiled once a pattern: those of built-in tables live for ever, a bounded number of others is kept.
   static std::map<std::string, std::unique_ptr<RE2>, std::less<>> cache;
@@ -164,7 +151,7 @@ class Validator {
     if (r.min_length && n < *r.min_length) add(field_too_short(path(at), value, static_cast<int>(*r.min_length)));
     if (!r.pattern.empty() && !matches_pattern(r.pattern, value))
       add(field_invalid(path(at), value, "must match '" + std::string(r.pattern) + "'"));
-    for (auto& m : check_format(r.format, value)) add(field_invalid(path(at), value, std::move(m)));
+    for (auto& m : check_name_format(r.format, value)) add(field_invalid(path(at), value, std::move(m)));
   }
 
   void number(const FieldSchema& f, const Document& value, const Step& at) {

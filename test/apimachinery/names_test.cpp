@@ -75,3 +75,19 @@ TEST_CASE("a generateName may end in a dash") {
   CHECK(name_is_dns1035_label("web-", true).empty());
   CHECK(name_is_path_segment(".", true).empty());
 }
+
+TEST_CASE("formats that the tables name") {
+  CHECK(check_name_format("k8s-short-name", "a-b").empty());
+  CHECK(check_name_format("k8s-short-name", std::string(64, 'a')) == NameProblems{"must be no more than 63 bytes"});
+  CHECK(check_name_format("k8s-long-name-caseless", "Example.COM").empty());
+  CHECK(check_name_format("k8s-long-name-caseless", "a_b").size() == 1);
+  CHECK(check_name_format("k8s-uuid", "0123abcd-0123-4567-89ab-0123456789ab").empty());
+  CHECK(check_name_format("k8s-uuid", "0123ABCD-0123-4567-89ab-0123456789ab") == NameProblems{"must be a lowercase UUID in 8-4-4-4-12 format"});
+  CHECK(check_name_format("k8s-resource-pool-name", "a/b.c").empty());
+  CHECK(check_name_format("k8s-resource-pool-name", "a//c") == NameProblems{"segment 1: must not be empty"});
+  CHECK(check_name_format("k8s-resource-fully-qualified-name", "example.com/size").empty());
+  CHECK(check_name_format("k8s-resource-fully-qualified-name", "size").size() == 1);
+  CHECK(check_name_format("k8s-extended-resource-name", "example.com/gpu").empty());
+  CHECK(check_name_format("k8s-extended-resource-name", "gpu").size() == 1);
+  CHECK(check_name_format("something-else", "\x01").empty());
+}

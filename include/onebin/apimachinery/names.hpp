@@ -39,6 +39,9 @@ NameProblems name_is_dns_label(std::string_view name, bool prefix);
 NameProblems name_is_dns1035_label(std::string_view name, bool prefix);
 NameProblems name_is_path_segment(std::string_view name, bool prefix);
 
+// A format that the schema tables name: "k8s-short-name", "k8s-long-name", "k8s-label-key", "k8s-uuid", … Unknown ones accept all.
+NameProblems check_name_format(std::string_view format, std::string_view value);
+
 std::string max_len_error(int length);
 std::string regex_error(std::string_view message, std::string_view regex, const std::vector<std::string>& examples = {});
 std::string inclusive_range_error(long long low, long long high);
