@@ -185,6 +185,7 @@ class Agent::Impl {
     c.overlay = options_.flannel_backend == "vxlan";
     c.node_ip = node_ips_[0];
     c.cluster_cidrs = cluster_cidrs_;
+    c.service_cidrs = service_cidrs_;
     ASSIGN_OR_RETURN(network_, network::make_pod_network(std::move(c)));
     return {};
   }

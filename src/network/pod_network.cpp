@@ -133,7 +133,7 @@ async::Task<Result<void>> RealPodNetwork::Turn::wait() {
   co_return r;
 }
 
-PodRules RealPodNetwork::rules() const { return {config_.interface_prefix, cidrs_, config_.cluster_cidrs, config_.masquerade}; }
+PodRules RealPodNetwork::rules() const { return {config_.interface_prefix, cidrs_, config_.cluster_cidrs, config_.service_cidrs, config_.masquerade}; }
 
 int RealPodNetwork::mtu() const {
   if (config_.mtu) return config_.mtu;
@@ -215,6 +215,7 @@ async::Task<Result<void>> RealPodNetwork::set_pod_cidrs(std::vector<Prefix> cidr
     }
     return replace_table(now);
   });
+  if (!r) cidrs_.clear();  // the same ranges again are then not taken for no change
   co_return r;
 }
 
@@ -373,6 +374,19 @@ async::Task<Result<std::vector<std::string>>> RealPodNetwork::reconcile(std::vec
 }
 
 }  // namespace
+
+Result<void> remove_pod_network(const PodNetworkConfig& config) {
+  ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::open());
+  ASSIGN_OR_RETURN(auto socket, nft::Socket::open());
+  Result<void> first;
+  std::string pins = config.run_dir + "/netns";
+  if (auto names = list_dir(pins))
+    for (const auto& n : *names)
+      if (auto r = remove_pod_link(rtnl, pins + "/" + n, host_interface(config.interface_prefix, n)); !r && first) first = r;
+  if (auto r = nft::TableKeeper(*socket, config.table).remove(); !r && first) first = r;
+  if (auto r = remove_all(config.run_dir + "/network"); !r && first) first = r;
+  return first;
+}
 
 Result<std::unique_ptr<PodNetwork>> make_pod_network(PodNetworkConfig config) {
   ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::open());

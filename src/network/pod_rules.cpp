@@ -49,8 +49,12 @@ Set prefix_set(const std::vector<Prefix>& prefixes, bool v6) {
 }
 
 // Host ports of one address come before those of all addresses; both hold only for addresses of the node.
-Chain host_port_chain() {
+Chain host_port_chain(const PodRules& rules) {
   Chain c;
+  for (bool v6 : {false, true}) {
+    Set services = prefix_set(rules.service_cidrs, v6);
+    if (!services.elements.empty()) c.rules.push_back(RuleBuilder().family(v6).daddr(v6, 0).in(std::move(services), 0).verdict(return_()).done());
+  }
   for (bool v6 : {false, true}) {
     Reg w = v6 ? 4 : 1;  // words of an address
     c.rules.push_back(RuleBuilder().family(v6).daddr(v6, 0).l4proto(w).dport(Reg(w + 1)).map(one_name(v6), 0, 8).dnat(v6, 8, Reg(8 + w)).done());
@@ -110,7 +114,7 @@ Chain guard(const PodRules& rules) {
 Table base_pod_table(const PodRules& rules) {
   Table t;
   shared_sets(t);
-  t.chains["hostports"] = host_port_chain();
+  t.chains["hostports"] = host_port_chain(rules);
   t.chains["nat-prerouting"] = nat_entry(Hook::Prerouting);
   t.chains["nat-output"] = nat_entry(Hook::Output);
   t.chains["nat-postrouting"] = postrouting(rules);

@@ -21,6 +21,7 @@ struct PodRules {
   std::string interface_prefix;
   std::vector<Prefix> pod_cidrs;      // this node's
   std::vector<Prefix> cluster_cidrs;  // pods reach these under their own addresses
+  std::vector<Prefix> service_cidrs;  // not host ports, even where they are addresses of the node
   bool masquerade = true;
 };
 

@@ -94,7 +94,7 @@ TEST_CASE("the kernel takes the pod table, and says which operation it refuses")
     auto socket = Socket::open();
     REQUIRE(socket);
     TableKeeper keeper(**socket, "onebin-pods");
-    PodRules rules{"veth", {*Prefix::parse("10.42.0.0/24"), *Prefix::parse("fd42::/64")}, {*Prefix::parse("10.42.0.0/16")}, true};
+    PodRules rules{"veth", {*Prefix::parse("10.42.0.0/24"), *Prefix::parse("fd42::/64")}, {*Prefix::parse("10.42.0.0/16")}, {*Prefix::parse("10.43.0.0/16")}, true};
     Table base = base_pod_table(rules);
     auto r = keeper.replace(base);
     INFO(r.status().to_string());

@@ -164,7 +164,13 @@ TEST_CASE("a restart finds the pods again, and what is dead or damaged goes") {
   REQUIRE(net.setup(pod("e")));
   CHECK(node.sh("nft list table inet onebin-pods").out.find("10.42.7.5 . 10.42.7.5") != std::string::npos);
   CHECK(node.sh("nft list table inet onebin-pods").out.find("10.42.7.1 . 10.42.7.1") != std::string::npos);
-  for (const char* uid : {"a", "d", "e"}) REQUIRE(net.teardown(uid));
+  REQUIRE(net.teardown("a"));
+  net.close();
+  node.call([&] { REQUIRE(remove_pod_network(net.config)); });
+  CHECK(shell("ls " + net.config.run_dir + "/netns").out == "");
+  CHECK(node.sh("ip -o link").out.find("veth") == std::string::npos);
+  CHECK(node.sh("nft list tables").out == "");
+  node.call([&] { REQUIRE(remove_pod_network(net.config)); });
   shell("rm -rf " + net.config.run_dir);
 }
 

@@ -73,13 +73,17 @@ struct PodNetworkConfig {
   Ip node_ip;                // where the uplink's MTU is looked up; none: the default route's
   std::string interface_prefix = "veth";  // host ends are <prefix><11 hex digits of the uid's hash>
   std::string table = "onebin-pods";       // the nftables table (family inet) for host ports and masquerading
-  // Destinations that pods reach under their own addresses (all nodes' pod ranges): see MasqueradeConfig.
+  // Destinations that pods reach under their own addresses (all nodes' pod ranges): others are masqueraded.
   std::vector<Prefix> cluster_cidrs;
+  std::vector<Prefix> service_cidrs;  // of which the node may hold an address (the cluster's DNS): no host port takes it
   bool masquerade = true;    // pod traffic that leaves the cluster takes the node's address
 };
 
 // Reads the leases, sets the sysctls it needs (forwarding, loose rp_filter on its own interfaces), applies its
 // nftables table. Fails when the process lacks the privileges.
 Result<std::unique_ptr<PodNetwork>> make_pod_network(PodNetworkConfig config);
+
+// For uninstalling: all pods' namespaces and interfaces, the table, the files.
+Result<void> remove_pod_network(const PodNetworkConfig& config);
 
 }  // namespace onebin::network
