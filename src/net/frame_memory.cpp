@@ -46,6 +46,7 @@ FrameMemory::FrameMemory() {
   mem_.free = release;
   mem_.calloc = [](std::size_t n, std::size_t size, void*) { return std::calloc(n, size); };
   mem_.realloc = [](void* p, std::size_t size, void* self) -> void* {
+    if (!p) return allocate(size, self);  // how nghttp2 asks for its frame buffer
     if (!region().owns(p)) return std::realloc(p, size);
     if (size <= kBlock) return p;
     void* moved = std::malloc(size);

@@ -400,6 +400,7 @@ Task<bool> Http1Connection::exchange(Http1Message<true>& message) {
     if (ex.started()) co_await close_gently();
     co_return false;
   }
+  stream_->set_write_timeout(core_.config.limits.write_timeout);  // the handler may have changed it
   bool drained = co_await drain(ex, message);
   if (!drained) co_await close_gently();
   co_return drained;

@@ -69,6 +69,8 @@ Task<Result<void>> pass_answer(Request& request, ResponseWriter& writer, ClientR
   Headers headers = response->headers;
   remove_hop_by_hop(headers);
   if (options.on_response) options.on_response(response->status, headers);
+  // Followed logs and the like: a client may let them stand, as it may with Go's ReverseProxy.
+  writer.set_write_timeout(Duration::zero());
   Result<void> r = co_await writer.start(response->status, std::move(headers));
   if (!r) co_return r;
   if (request.method != "HEAD") {
