@@ -9,6 +9,7 @@
 #include <onebin/base/log.hpp>
 #include <onebin/base/random.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <set>
 #include <sys/stat.h>
@@ -121,15 +122,18 @@ async::Task<Result<std::string>> RuncEngine::create_container(std::string sandbo
   c->record = r;
   c->life.resources = r.config.resources;
   store_.touch(r.image_id, r.created_at);
-  // Registered before it is made, so that its layers count as used.
+  // Registered before it is made, so that its layers count as used; a removal waits for the lock.
   std::string id = r.id;
   containers_[id] = c;
+  CO_RETURN_IF_ERROR(co_await async::uncancelled(c->lock.acquire()));
   Result<ContainerRecord> made = co_await run_blocking([in = std::move(in)] { return make_bundle(in); });
+  if (made) c->record = std::move(*made);
+  else c->removed = true;
+  c->lock.release();
   if (!made) {
     containers_.erase(id);
     co_return made.status();
   }
-  c->record = std::move(*made);
   emit(ContainerEvent::Type::Created, *c);
   co_return id;
 }
@@ -265,7 +269,9 @@ async::Task<Result<void>> RuncEngine::remove_container(std::string id) {
     });
     containers_.erase(id);
     emit(ContainerEvent::Type::Deleted, *c);
-    co_await drop_unused_layers();
+    auto kept = store_.layers_of_images();
+    bool orphaned = std::any_of(record.layer_keys.begin(), record.layer_keys.end(), [&](const std::string& k) { return !kept.count(k); });
+    if (orphaned) co_await drop_unused_layers();
   }
   c->lock.release();
   co_return r;

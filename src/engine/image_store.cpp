@@ -196,7 +196,7 @@ const ImageRecord* ImageStore::find(const std::string& reference) const {
     auto at = images_.lower_bound("sha256:" + reference);
     if (at != images_.end() && starts_with(at->first, "sha256:" + reference)) return &at->second;
   }
-  auto parsed = parse_reference(reference);
+  auto parsed = parse_reference(reference, default_registry_);
   if (!parsed) return nullptr;
   std::string wanted = parsed->digest.empty() ? parsed->tagged() : parsed->name() + "@" + parsed->digest;
   for (const auto& [id, r] : images_) {

@@ -40,7 +40,7 @@ Result<std::vector<std::string>> config_diff_ids(const std::string& config);
 
 class ImageStore {
  public:
-  explicit ImageStore(std::string root) : root_(std::move(root)) {}
+  ImageStore(std::string root, std::string default_registry) : root_(std::move(root)), default_registry_(std::move(default_registry)) {}
   // Blocking; reads the records and removes what is half-done. `layers_in_use`: keys that containers stand on.
   Result<void> load(const std::set<std::string>& layers_in_use, WallTime now);
 
@@ -66,7 +66,7 @@ class ImageStore {
   std::set<std::string> layers_of_images() const;
 
  private:
-  std::string root_;
+  std::string root_, default_registry_;
   std::map<std::string, ImageRecord> images_;  // by id
 };
 

@@ -99,7 +99,7 @@ Loaded load_records(const EngineOptions& o) {
 
 }  // namespace
 
-RuncEngine::RuncEngine(async::Loop& loop, EngineOptions options) : loop_(loop), options_(std::move(options)), store_(options_.root_dir) {}
+RuncEngine::RuncEngine(async::Loop& loop, EngineOptions options) : loop_(loop), options_(std::move(options)), store_(options_.root_dir, options_.default_registry) {}
 RuncEngine::~RuncEngine() = default;
 
 async::Task<Result<void>> RuncEngine::open() {

@@ -3,6 +3,7 @@
 #include <onebin/async/timer.hpp>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <sys/socket.h>
 
@@ -119,7 +120,10 @@ void ShimLink::handle(Packet p) {
     case Type::ExecFailed:
     case Type::ExecExit: {
       auto at = execs_.find(h.a);
-      if (at == execs_.end()) break;
+      if (at == execs_.end()) {
+        if (h.type == Type::ExecStarted) kill_forgotten(h.a);
+        break;
+      }
       auto e = at->second;
       if (h.type == Type::ExecStarted) {
         e->phase = ExecState::Phase::Running;
@@ -136,6 +140,12 @@ void ShimLink::handle(Packet p) {
     default:
       break;
   }
+}
+
+// Nobody waits for this exec any more: its caller gave up while it was started.
+void ShimLink::kill_forgotten(int number) {
+  auto sent = try_send(socket_.get(), Head{Type::Kill, 0, 0, SIGKILL, number}, {});
+  if (sent && *sent) pending_.push_back(std::make_shared<Pending>());  // takes the acknowledgement
 }
 
 async::Task<Result<ShimLink::Started>> ShimLink::wait_started() {

@@ -56,6 +56,7 @@ class ShimLink {
  private:
   async::Task<Result<void>> request(shim::Head head);
   void handle(Packet packet);
+  void kill_forgotten(int number);
   struct Pending {
     async::WaitQueue queue;
     bool done = false;
