@@ -188,6 +188,8 @@ Handling handle_eviction(RequestContext* c) {
   Result<Document> eviction = co_await read_object(c, kind);
   if (!eviction) co_return eviction.status();
   if (apimachinery::name_of(*eviction) != c->info.name) co_return bad_request("name in URL does not match name in Eviction object");
+  Result<void> admitted = co_await admit_created_below(c, kind, &*eviction);
+  if (!admitted) co_return admitted;
   DeleteOptions o = eviction_options(*c, *eviction);
   Result<Document> pod = co_await current_object(c, c->served, c->info.ns, c->info.name);
   if (!pod) co_return pod.status();

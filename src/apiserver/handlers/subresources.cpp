@@ -187,6 +187,19 @@ Handling handle_binding(RequestContext* c, std::string name) {
   co_return co_await send_document(c, 201, std::move(ok), status ? status->type : nullptr);
 }
 
+Handling admit_created_below(RequestContext* c, const KindSchema* kind, Document* object) {
+  const AdmissionChain& chain = c->core.security.admission;
+  if (!chain.size()) co_return Result<void>();
+  AdmissionAttributes a = admission_of(*c, *c->served, Operation::Create, c->info.ns, c->info.name);
+  a.group = kind->group;
+  a.version = kind->version;
+  a.kind = kind->kind;
+  a.object = object;
+  Result<void> r = co_await chain.admit(&a);
+  if (!r) co_return r;
+  co_return co_await chain.validate(&a);
+}
+
 // ---- token
 
 namespace {
@@ -247,6 +260,8 @@ Handling handle_token(RequestContext* c) {
     for (const auto& a : audiences)
       if (a.is_string()) q.audiences.push_back(a.get<std::string>());
   if (q.audiences.empty()) q.audiences = issuer->default_audiences();
+  Result<void> admitted = co_await admit_created_below(c, kind, &*request);
+  if (!admitted) co_return admitted;
   if (const Document* ref = find_member(spec, "boundObjectRef"); ref && ref->is_object()) {
     Status s = check_bound(*c, *ref, q);
     if (!s) co_return s;

@@ -13,4 +13,7 @@ Handling handle_finalize(RequestContext* c);
 // status and the pod's ephemeralcontainers and resize: the whole object, of which a part is written.
 Handling handle_part(RequestContext* c, std::string subresource);
 
+// Admission for what is created below an object (TokenRequest, Eviction), of kind `kind`.
+Handling admit_created_below(RequestContext* c, const KindSchema* kind, Document* object);
+
 }  // namespace onebin::apiserver
