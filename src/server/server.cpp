@@ -5,6 +5,7 @@
 
 #include <onebin/agent/join.hpp>
 #include <onebin/apiserver/apiserver.hpp>
+#include <onebin/async/group.hpp>
 #include <onebin/async/pool.hpp>
 #include <onebin/async/timer.hpp>
 #include <onebin/base/bytes.hpp>
