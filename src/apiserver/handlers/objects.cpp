@@ -137,8 +137,7 @@ Status check_namespace(const Served& served, std::string_view ns, Document& obje
 }
 
 void apply_all_defaults(const Served& served, Document& object) {
-  apimachinery::apply_defaults(*served.kind->type, object);
-  served.strategy->set_defaults(object);
+  served.strategy->apply_defaults(object);
 }
 
 AdmissionAttributes admission_of(RequestContext& c, const Served& served, Operation op, std::string ns, std::string name) {
@@ -186,7 +185,7 @@ async::Task<Result<Document>> current_object(RequestContext* c, const Served* se
 namespace {
 
 // The common part of metadata's validation, and what the tables state.
-void validate_common(const Served& served, const Document& object, const Document* old, FieldErrors& errors) {
+void validate_common(const Served& served, const Document& object, const Document* old, bool schema, FieldErrors& errors) {
   const Strategy& s = *served.strategy;
   static const Document kNone = Document::object();
   const Document* meta = find_member(object, "metadata");
@@ -195,7 +194,7 @@ void validate_common(const Served& served, const Document& object, const Documen
   apimachinery::append(errors, apimachinery::validate_object_meta(meta ? *meta : kNone, served.namespaced(),
                                                                   old ? apimachinery::name_is_path_segment : s.name_rule, path));
   if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path));
-  if (s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
+  if (schema && s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
 }
 
 Status invalid_object(const Served& served, const Document& object, const FieldErrors& errors) {
@@ -248,7 +247,7 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
   if (!reservation) co_return reservation.status();
   Reserved reserved(std::move(*reservation));
   FieldErrors errors;
-  validate_common(*served, object, nullptr, errors);
+  validate_common(*served, object, nullptr, true, errors);
   s.validate(w, object, errors);
   if (!errors.empty()) co_return invalid_object(*served, object, errors);
   s.warnings_on_create(w, object);
@@ -288,6 +287,9 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
   if (!named) co_return named;
   Status ns_ok = check_namespace(*served, ns, object);
   if (!ns_ok) co_return ns_ok;
+  // Admission decides on the caches: they hold everything that was acknowledged before.
+  Result<void> current = co_await c->core.cacher.wait_current();
+  if (!current) co_return current.status();
   if (!options.tracking.skip) apimachinery::track_update(served->managed, nullptr, object, options.tracking.manager, c->now);
   Result<void> admitted = co_await admit_create(c, served, ns, &object, options.options);
   if (!admitted) co_return admitted.status();
@@ -385,16 +387,6 @@ void keep_times(Document& object, const Document& old) {
   if (a == b) *now = *was;
 }
 
-bool has_no_finalizers(const Document& object) { return apimachinery::finalizers_of(object).empty(); }
-
-// An update that removes the last finalizer of an object that is being deleted deletes it.
-bool deletes(const Document& object, const Document& old) {
-  if (!has_no_finalizers(object) || has_no_finalizers(old)) return false;
-  if (apimachinery::deletion_timestamp_of(object).empty()) return false;
-  auto grace = apimachinery::deletion_grace_period_of(object);
-  return !grace || *grace == 0;
-}
-
 async::Task<Result<Written>> store_update(RequestContext* c, const Served* served, const UpdateOptions* o, Document object, const Document* old,
                                           const Current* current, storage::WriteResult* conflict) {
   const Strategy& s = *served->strategy;
@@ -413,7 +405,7 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
       reserved = Reserved(std::move(*reservation));
     }
     FieldErrors errors;
-    validate_common(*served, object, old, errors);
+    validate_common(*served, object, old, !status, errors);
     if (status) s.validate_status_update(w, object, *old, errors);
     else s.validate_update(w, object, *old, errors);
     if (!errors.empty()) co_return invalid_object(*served, object, errors);
@@ -435,7 +427,7 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
   out.stored = with_revision(**value, current->revision);
   std::string key = served->storage_key(o->ns, o->name);
   set_meta(object, "resourceVersion", std::to_string(current->revision));
-  if (deletes(object, *old)) {
+  if (s.deletes_on_update(object, *old)) {
     out.object = std::move(object);
     if (c->dry_run()) co_return Result<Written>(std::move(out));
     // The last state is what watchers see go, so it is stored first where it differs by more than the finalizers.
@@ -478,12 +470,9 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
 async::Task<Result<Written>> update_object(RequestContext* c, const Served* served, UpdateOptions o) {
   const KindSchema& k = *served->kind;
   const apimachinery::ManagedResource* managed = o.managed ? o.managed : o.subresource == "status" ? &served->managed_status : &served->managed;
+  Result<void> caught_up = co_await c->core.cacher.wait_current();
+  if (!caught_up) co_return caught_up.status();
   Current current = from_cache(*served, o.ns, o.name);
-  if (!current.stored) {
-    Result<void> fresh = co_await c->core.cacher.wait_current();
-    if (!fresh) co_return fresh.status();
-    current = from_cache(*served, o.ns, o.name);
-  }
   for (int tries = 1;; ++tries) {
     if (!current.stored) {
       if (!o.allow_create) co_return not_found(k.plural, o.name, k.group);

@@ -65,11 +65,11 @@ Attributes review_attributes(const Document& spec, const UserInfo& user) {
 }
 
 void check_attributes(const Document& spec, FieldErrors& errors) {
-  bool resource = member(spec, "resourceAttributes").is_object(), other = member(spec, "nonResourceAttributes").is_object();
-  if (resource && other)
-    errors.push_back(field_invalid(FieldPath("spec").child("nonResourceAttributes"), member(spec, "nonResourceAttributes"), "cannot be specified in combination with resourceAttributes"));
-  if (!resource && !other)
-    errors.push_back(field_invalid(FieldPath("spec").child("resourceAttributes"), nullptr, "exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+  const Document& other = member(spec, "nonResourceAttributes");
+  if (member(spec, "resourceAttributes").is_object() != other.is_object()) return;
+  Document given;
+  if (other.is_object()) given = {{"Path", string_at(other, "path")}, {"Verb", string_at(other, "verb")}};
+  errors.push_back(field_invalid(FieldPath("spec"), std::move(given), "exactly one of nonResourceAttributes or resourceAttributes must be specified"));
 }
 
 Handling access_review(RequestContext* c, Document body) {
@@ -87,7 +87,7 @@ Handling access_review(RequestContext* c, Document body) {
     if (string_at(member(spec, "resourceAttributes"), "namespace") != c->info.ns)
       errors.push_back(field_invalid(FieldPath("spec").child("resourceAttributes").child("namespace"), string_at(member(spec, "resourceAttributes"), "namespace"), "must match metadata.namespace"));
   }
-  if (!errors.empty()) co_return apimachinery::invalid(k.group, k.kind, "", errors);
+  if (!errors.empty()) co_return apimachinery::invalid(k.group, "", "", errors);  // upstream names no kind here
   Attributes a = review_attributes(spec, user);
   Authorized d = co_await c->core.authorize(a);
   Document status = {{"allowed", d.decision == Decision::Allow}};
@@ -125,8 +125,10 @@ Handling token_review(RequestContext* c, Document body) {
   Result<std::optional<Authenticated>> found = co_await c->core.security.authenticator->authenticate(credentials);
   Document status = Document::object();
   if (!found) {
-    status["error"] = found.status().message();
-  } else if (*found) {
+    status["error"] = "[invalid bearer token, " + found.status().message() + "]";
+  } else if (!*found) {
+    status["error"] = "invalid bearer token";
+  } else {
     status["authenticated"] = true;
     status["user"] = user_document((*found)->user);
     if (!(*found)->audiences.empty()) status["audiences"] = (*found)->audiences;

@@ -209,13 +209,13 @@ Status check_bound(RequestContext& c, const Document& ref, TokenIssuer::Request&
   std::string kind(string_at(ref, "kind")), version(string_at(ref, "apiVersion")), name(string_at(ref, "name")), uid(string_at(ref, "uid"));
   std::string resource = kind == "Pod" ? "pods" : kind == "Secret" ? "secrets" : kind == "Node" ? "nodes" : "";
   if (resource.empty() || (!version.empty() && version != "v1"))
-    return bad_request("cannot bind token to object of type " + (version.empty() ? kind : version + "/" + kind));
+    return bad_request("cannot bind token to object of type " + (version.find('/') == std::string::npos ? "/" + version : version) + ", Kind=" + kind);
   Bytes stored = c.core.cacher.get("", resource, resource == "nodes" ? "" : c.info.ns, name);
   if (!stored) return not_found(resource, name);
   ObjectView view(*stored);
   std::string actual(view.meta_string(meta_field::kUid));
   if (!uid.empty() && uid != actual)
-    return conflict(resource, name, "the UID in the bound object reference (" + uid + ") does not match the UID in record. The object might have been deleted and then recreated");
+    return conflict(kind, name, "the UID in the bound object reference (" + uid + ") does not match the UID in record. The object might have been deleted and then recreated");
   q.bound_kind = kind;
   q.bound_api_version = "v1";
   q.bound_name = name;
@@ -235,6 +235,21 @@ Status check_bound(RequestContext& c, const Document& ref, TokenIssuer::Request&
 
 }  // namespace
 
+namespace {
+
+// What the request says of the account must be so.
+Status check_token_names(const RequestContext& c, const Document& request, const std::string& account_uid) {
+  std::string_view name = apimachinery::name_of(request), ns = apimachinery::namespace_of(request), uid = apimachinery::uid_of(request);
+  FieldErrors errors;
+  if (!name.empty() && name != c.info.name) errors.push_back(field_invalid(FieldPath("metadata").child("name"), name, "must match the service account name if specified"));
+  else if (!ns.empty() && ns != c.info.ns) errors.push_back(field_invalid(FieldPath("metadata").child("namespace"), ns, "must match the service account namespace if specified"));
+  if (!errors.empty()) return apimachinery::invalid("authentication.k8s.io", "TokenRequest", c.info.name, errors);
+  if (uid.empty() || uid == account_uid) return Status::ok();
+  return conflict("TokenRequest", c.info.name, "the UID in the token request (" + std::string(uid) + ") does not match the UID of the service account (" + account_uid + ")", "authentication.k8s.io");
+}
+
+}  // namespace
+
 Handling handle_token(RequestContext* c) {
   if (c->info.verb != "create") co_return not_allowed();
   TokenIssuer* issuer = c->core.security.token_issuer.get();
@@ -244,6 +259,8 @@ Handling handle_token(RequestContext* c) {
   if (!account) co_return account.status();
   Result<Document> request = co_await read_object(c, kind);
   if (!request) co_return request.status();
+  Status named = check_token_names(*c, *request, std::string(apimachinery::uid_of(*account)));
+  if (!named) co_return named;
   Document& spec = apimachinery::object_at(*request, "spec");
   TokenIssuer::Request q;
   q.ns = c->info.ns;
@@ -266,16 +283,13 @@ Handling handle_token(RequestContext* c) {
     Status s = check_bound(*c, *ref, q);
     if (!s) co_return s;
   }
-  std::string given_ns(apimachinery::namespace_of(*request)), given_name(apimachinery::name_of(*request));
-  if (!given_ns.empty() && given_ns != c->info.ns) co_return bad_request("the namespace of the provided object does not match the namespace sent on the request");
-  if (!given_name.empty() && given_name != c->info.name)
-    co_return bad_request("metadata.name: Invalid value: " + apimachinery::go_quote(given_name) + ": must match the service account name if specified: " + apimachinery::go_quote(c->info.name));
   Result<TokenIssuer::Token> token = issuer->issue(q);
   if (!token) co_return token.status();
   spec["audiences"] = q.audiences;
   spec["expirationSeconds"] = q.expiration_seconds;
   apimachinery::set_meta(*request, "name", c->info.name);
   apimachinery::set_meta(*request, "namespace", c->info.ns);
+  apimachinery::set_meta(*request, "uid", q.service_account_uid);
   apimachinery::set_meta(*request, "creationTimestamp", format_rfc3339(c->now));
   (*request)["status"] = {{"token", token->token}, {"expirationTimestamp", format_rfc3339(from_unix(token->expiration_unix_seconds))}};
   co_return co_await send_document(c, 201, std::move(*request), kind->type);

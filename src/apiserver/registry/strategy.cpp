@@ -1,6 +1,9 @@
 #include "apiserver/registry/strategy.hpp"
 
+#include "apiserver/registry/print.hpp"
+
 #include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/validation.hpp>
 
 namespace onebin::apiserver {
@@ -11,6 +14,7 @@ using apimachinery::member;
 using apimachinery::semantically_equal;
 
 Strategy::Strategy(const KindSchema& k) : kind(&k) {
+  printer_ = find_printer(k.group, k.kind);
   has_status = k.subresource("status") != nullptr;
   name_field_ = make_selectable(*k.type, "metadata.name", "metadata.name");
   namespace_field_ = make_selectable(*k.type, "metadata.namespace", "metadata.namespace");
@@ -26,7 +30,19 @@ const SelectableField* Strategy::selectable_field(std::string_view name) const {
   return nullptr;
 }
 
+void Strategy::apply_defaults(Document& object) const {
+  apimachinery::apply_defaults(*kind->type, object);
+  set_defaults(object);
+}
+
 void Strategy::set_defaults(Document&) const {}
+
+bool Strategy::deletes_on_update(const Document& object, const Document& old) const {
+  if (!apimachinery::finalizers_of(object).empty() || apimachinery::finalizers_of(old).empty()) return false;
+  if (apimachinery::deletion_timestamp_of(object).empty()) return false;
+  auto grace = apimachinery::deletion_grace_period_of(object);
+  return !grace || *grace == 0;
+}
 
 void Strategy::prepare_for_create(WriteContext&, Document& object) const {
   if (has_status) object.erase("status");
@@ -87,9 +103,11 @@ std::optional<std::int64_t> Strategy::grace_period(const Document&, std::optiona
 
 const std::vector<apimachinery::TableColumn>& Strategy::columns() const {
   static const std::vector<apimachinery::TableColumn> columns = apimachinery::default_table_columns();
-  return columns;
+  return printer_ ? printer_->columns : columns;
 }
 
-Document Strategy::cells(const Document& object, WallTime) const { return apimachinery::default_table_cells(object); }
+Document Strategy::cells(const Document& object, WallTime now) const {
+  return printer_ ? printer_->cells(object, now) : apimachinery::default_table_cells(object);
+}
 
 }  // namespace onebin::apiserver

@@ -25,6 +25,7 @@ using apimachinery::FieldPath;
 using apimachinery::KindSchema;
 
 class Core;
+struct Printer;
 
 // What a strategy may use during one write.
 struct WriteContext {
@@ -60,7 +61,8 @@ class Strategy {
   std::vector<SelectableField> selectable;  // beyond metadata.name and metadata.namespace
 
   // --- writes. `object` is the kind's served version; metadata's system fields are filled in already.
-  // Defaults that depend on other fields; after the tables' own.
+  // The tables' defaults, then those that depend on other fields.
+  virtual void apply_defaults(Document& object) const;
   virtual void set_defaults(Document& object) const;
   virtual void prepare_for_create(WriteContext& c, Document& object) const;
   virtual void prepare_for_update(WriteContext& c, Document& object, const Document& old) const;
@@ -80,6 +82,8 @@ class Strategy {
   };
   virtual Result<std::unique_ptr<Reservation>> begin_create(WriteContext& c, Document& object) const;
   virtual Result<std::unique_ptr<Reservation>> begin_update(WriteContext& c, Document& object, const Document& old) const;
+  // Whether an update ends a deletion under way: the last finalizer is gone.
+  virtual bool deletes_on_update(const Document& object, const Document& old) const;
   // A deletion was stored.
   virtual void after_delete(Core& core, const Document& object) const;
 
@@ -103,6 +107,8 @@ class Strategy {
   void select(std::string_view path) { select(path, path); }
   void select(std::string_view name, std::string_view path);
   void bump_generation(Document& object, const Document& old) const;
+
+  const Printer* printer_ = nullptr;
 
  private:
   SelectableField name_field_, namespace_field_;

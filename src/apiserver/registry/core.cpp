@@ -1,0 +1,389 @@
+// The core group's kinds but Pods and Services.
+#include "apiserver/registry/kinds.hpp"
+#include "apiserver/registry/pod_spec.hpp"
+
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/quantity.hpp>
+#include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
+
+namespace onebin::apiserver {
+
+using apimachinery::at_path;
+using apimachinery::find_member;
+using apimachinery::member;
+using apimachinery::semantically_equal;
+using apimachinery::string_at;
+
+StrategyPtr make_pod_strategy(const KindSchema& k);
+StrategyPtr make_service_strategy(const KindSchema& k);
+
+namespace {
+
+template <class S>
+StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
+
+class Base : public Strategy {
+ public:
+  explicit Base(const KindSchema& k) : Strategy(k) { set_flags(*this); }
+};
+
+class NamespaceStrategy final : public Base {
+ public:
+  explicit NamespaceStrategy(const KindSchema& k) : Base(k) {
+    select("status.phase");
+    select("name", "metadata.name");
+  }
+  void set_defaults(Document& o) const override {
+    std::string name(apimachinery::name_of(o));
+    if (!name.empty()) apimachinery::object_at(apimachinery::object_at(o, "metadata"), "labels")["kubernetes.io/metadata.name"] = name;
+  }
+  void prepare_for_create(WriteContext&, Document& o) const override {
+    o["status"] = {{"phase", "Active"}};
+    Document& finalizers = apimachinery::array_at(apimachinery::object_at(o, "spec"), "finalizers");
+    for (const auto& f : finalizers)
+      if (f == "kubernetes") return;
+    finalizers.push_back("kubernetes");
+    std::string name(apimachinery::name_of(o));
+    apimachinery::object_at(apimachinery::object_at(o, "metadata"), "labels")["kubernetes.io/metadata.name"] = name;
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Base::prepare_for_update(c, o, old);
+    const Document& was = at_path(old, {"spec", "finalizers"});
+    if (was.is_array()) apimachinery::object_at(o, "spec")["finalizers"] = was;
+    else if (Document* spec = find_member(o, "spec")) spec->erase("finalizers");
+  }
+  bool deletes_on_update(const Document& o, const Document&) const override {
+    return !apimachinery::deletion_timestamp_of(o).empty() && apimachinery::finalizers_of(o).empty() && each(member(o, "spec"), "finalizers").empty();
+  }
+};
+
+class NodeStrategy final : public Base {
+ public:
+  explicit NodeStrategy(const KindSchema& k) : Base(k) { select("spec.unschedulable"); }
+  // A node may come with its status: the kubelet registers so.
+  void prepare_for_create(WriteContext&, Document&) const override {}
+  void set_defaults(Document& o) const override {
+    Document* status = find_member(o, "status");
+    if (!status || !status->is_object()) return;
+    const Document* capacity = find_member(*status, "capacity");
+    if (capacity && !find_member(*status, "allocatable")) (*status)["allocatable"] = Document(*capacity);
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    FieldPath path = FieldPath("spec").child("taints");
+    std::vector<std::string> seen;
+    std::size_t i = 0;
+    for (const auto& t : each(member(o, "spec"), "taints")) {
+      FieldPath at = path.index(i++);
+      std::string key(string_at(t, "key")), effect(string_at(t, "effect"));
+      if (!key.empty()) apimachinery::append(errors, apimachinery::validate_label_name(key, at.child("key")));
+      if (effect.empty()) errors.push_back(field_required(at.child("effect")));
+      else if (effect != "NoSchedule" && effect != "PreferNoSchedule" && effect != "NoExecute")
+        errors.push_back(field_not_supported(at.child("effect"), effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"}));
+      for (const auto& s : seen)
+        if (s == key + ":" + effect) {
+          apimachinery::FieldError e = field_duplicate(at, t);
+          e.detail = "taints must be unique by key and effect pair";
+          errors.push_back(std::move(e));
+        }
+      seen.push_back(key + ":" + effect);
+    }
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    for (const char* f : {"podCIDR", "providerID"}) {
+      std::string was(string_at(member(old, "spec"), f)), now(string_at(member(o, "spec"), f));
+      if (was.empty() || was == now) continue;
+      const char* why = std::string_view(f) == "podCIDR" ? "node updates may not change podCIDR except from \"\" to valid" : "node updates may not change providerID except from \"\" to valid";
+      errors.push_back(field_forbidden(FieldPath("spec").child(std::string_view(f) == "podCIDR" ? "podCIDRs" : f), why));
+    }
+  }
+};
+
+void validate_keys(const Document& o, const char* field, FieldErrors& errors, std::size_t& total) {
+  const Document& data = member(o, field);
+  if (!data.is_object()) return;
+  for (const auto& [key, value] : data.items()) {
+    for (auto& m : apimachinery::is_config_map_key(key)) errors.push_back(field_invalid(FieldPath(field).key(key), key, m));
+    if (value.is_string()) total += value.get_ref<const std::string&>().size();
+  }
+}
+
+constexpr std::size_t kMaxData = 1 << 20;
+
+void validate_immutable_data(const Document& o, const Document& old, FieldErrors& errors, std::initializer_list<const char*> fields) {
+  if (!apimachinery::bool_at(old, "immutable")) return;
+  if (!apimachinery::bool_at(o, "immutable")) errors.push_back(field_forbidden(FieldPath("immutable"), "field is immutable when `immutable` is set"));
+  for (const char* f : fields)
+    if (!semantically_equal(find_member(o, f), find_member(old, f))) errors.push_back(field_forbidden(FieldPath(f), "field is immutable when `immutable` is set"));
+}
+
+class ConfigMapStrategy final : public Base {
+ public:
+  using Base::Base;
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    std::size_t total = 0;
+    validate_keys(o, "data", errors, total);
+    const Document& data = member(o, "data");
+    const Document& binary = member(o, "binaryData");
+    validate_keys(o, "binaryData", errors, total);
+    if (data.is_object() && binary.is_object())
+      for (const auto& [key, value] : binary.items())
+        if (data.contains(key)) errors.push_back(field_invalid(FieldPath("data").key(key), key, "duplicate of key present in binaryData"));
+    if (total > kMaxData) errors.push_back(field_too_long(FieldPath(""), kMaxData));
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate_immutable_data(o, old, errors, {"data", "binaryData"});
+    validate(c, o, errors);
+  }
+};
+
+class SecretStrategy final : public Base {
+ public:
+  explicit SecretStrategy(const KindSchema& k) : Base(k) { select("type"); }
+  // stringData is a way of writing data.
+  void set_defaults(Document& o) const override {
+    Document* text = find_member(o, "stringData");
+    if (!text) return;
+    if (text->is_object()) {
+      Document copy = std::move(*text);
+      Document& data = apimachinery::object_at(o, "data");
+      for (const auto& [key, value] : copy.items())
+        if (value.is_string()) data[key] = base64_encode(value.get<std::string>());
+    }
+    o.erase("stringData");
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Base::prepare_for_update(c, o, old);
+    if (string_at(o, "type").empty()) o["type"] = string_at(old, "type");
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    std::size_t total = 0;
+    validate_keys(o, "data", errors, total);
+    if (total > kMaxData * 4 / 3) errors.push_back(field_too_long(FieldPath("data"), kMaxData));
+    std::string type(string_at(o, "type"));
+    const Document& data = member(o, "data");
+    auto require = [&](const char* key) {
+      if (!data.is_object() || !data.contains(key)) errors.push_back(field_required(FieldPath("data").key(key)));
+    };
+    if (type == "kubernetes.io/service-account-token" && string_at(apimachinery::annotations_of(o), "kubernetes.io/service-account.name").empty())
+      errors.push_back(field_required(FieldPath("metadata").child("annotations").key("kubernetes.io/service-account.name")));
+    if (type == "kubernetes.io/dockerconfigjson") require(".dockerconfigjson");
+    if (type == "kubernetes.io/dockercfg") require(".dockercfg");
+    if (type == "kubernetes.io/ssh-auth") require("ssh-privatekey");
+    if (type == "kubernetes.io/tls") {
+      require("tls.crt");
+      require("tls.key");
+    }
+    if (type == "kubernetes.io/basic-auth" && (!data.is_object() || (!data.contains("username") && !data.contains("password")))) {
+      require("username");
+      require("password");
+    }
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate_immutable_data(o, old, errors, {"data"});
+    validate(c, o, errors);
+  }
+};
+
+class ServiceAccountStrategy final : public Base {
+ public:
+  using Base::Base;
+};
+
+class EventStrategy final : public Base {
+ public:
+  explicit EventStrategy(const KindSchema& k) : Base(k) {
+    bool core = k.group.empty();
+    for (const char* f : {"kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"})
+      select(std::string(core ? "involvedObject." : "regarding.") + f, std::string("involvedObject.") + f);
+    for (const char* f : {"reason", "reportingComponent", "type"}) select(core || std::string_view(f) != "reportingComponent" ? f : "reportingController", f);
+    select("source", "source.component");
+  }
+  Duration time_to_live(const Document&) const override { return std::chrono::hours(1); }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    const Document& about = member(o, kind->group.empty() ? "involvedObject" : "regarding");
+    std::string ns(apimachinery::namespace_of(o)), target(string_at(about, "namespace"));
+    bool ok = target.empty() ? ns == "default" || ns == "kube-system" || ns.empty() : target == ns;
+    if (!ok && target.empty()) errors.push_back(field_invalid(FieldPath("involvedObject").child("namespace"), target, "does not match event.namespace"));
+    if (!ok && !target.empty()) errors.push_back(field_invalid(FieldPath("involvedObject").child("namespace"), target, "does not match event.namespace"));
+  }
+  void validate_update(WriteContext&, const Document&, const Document&, FieldErrors&) const override {}
+};
+
+class ReplicationControllerStrategy final : public Base {
+ public:
+  explicit ReplicationControllerStrategy(const KindSchema& k) : Base(k) { select("status.replicas"); }
+  void set_defaults(Document& o) const override {
+    Document& spec = apimachinery::object_at(o, "spec");
+    default_pod_template(spec);
+    const Document labels = at_path(spec, {"template", "metadata", "labels"});
+    if (labels.is_object() && !labels.empty()) {
+      const Document& selector = member(spec, "selector");
+      if (!selector.is_object() || selector.empty()) spec["selector"] = labels;
+      if (apimachinery::labels_of(o).empty()) apimachinery::object_at(o, "metadata")["labels"] = labels;
+    }
+    if (!find_member(spec, "replicas")) spec["replicas"] = 1;
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    const Document& spec = member(o, "spec");
+    const Document& selector = member(spec, "selector");
+    FieldPath path("spec");
+    if (!selector.is_object() || selector.empty()) errors.push_back(field_required(path.child("selector")));
+    const Document* t = find_member(spec, "template");
+    if (!t) {
+      errors.push_back(field_required(path.child("template")));
+      return;
+    }
+    validate_pod_template(*t, path.child("template"), errors, {"Always"});
+    auto s = apimachinery::LabelSelector::from_map(apimachinery::string_map(selector));
+    const Document& labels = at_path(*t, {"metadata", "labels"});
+    if (!selector.empty() && !s.matches(labels))
+      errors.push_back(field_invalid(path.child("template").child("metadata").child("labels"), labels, "`selector` does not match template `labels`"));
+  }
+};
+
+class PodTemplateStrategy final : public Base {
+ public:
+  using Base::Base;
+  void set_defaults(Document& o) const override { default_pod_template(o); }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { validate_pod_template(member(o, "template"), FieldPath("template"), errors); }
+};
+
+class PersistentVolumeStrategy final : public Base {
+ public:
+  explicit PersistentVolumeStrategy(const KindSchema& k) : Base(k) { select("name", "metadata.name"); }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Base::prepare_for_create(c, o);
+    o["status"] = {{"phase", "Pending"}, {"lastPhaseTransitionTime", format_rfc3339(c.now)}};
+  }
+  void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
+    Base::prepare_for_status_update(c, o, old);
+    Document& status = apimachinery::object_at(o, "status");
+    if (string_at(status, "phase") != string_at(member(old, "status"), "phase")) status["lastPhaseTransitionTime"] = format_rfc3339(c.now);
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    static const char* kOther[] = {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode"};
+    const Document& spec = member(o, "spec");
+    FieldPath path("spec");
+    if (each(spec, "accessModes").empty()) errors.push_back(field_required(path.child("accessModes")));
+    if (!at_path(spec, {"capacity", "storage"}).is_string()) errors.push_back(field_required(path.child("capacity")));
+    int sources = 0;
+    if (spec.is_object())
+      for (const auto& [key, value] : spec.items()) {
+        bool other = false;
+        for (const char* n : kOther) other = other || key == n;
+        if (!other && value.is_object() && sources++) errors.push_back(field_forbidden(path.child(key), "may not specify more than 1 volume type"));
+      }
+    if (!sources) errors.push_back(field_required(path, "must specify a volume type"));
+  }
+};
+
+class PersistentVolumeClaimStrategy final : public Base {
+ public:
+  explicit PersistentVolumeClaimStrategy(const KindSchema& k) : Base(k) { select("name", "metadata.name"); }
+  void set_defaults(Document& o) const override {
+    // dataSource and dataSourceRef say the same where both may.
+    Document* spec = find_member(o, "spec");
+    if (!spec || !spec->is_object()) return;
+    const Document* source = find_member(*spec, "dataSource");
+    const Document* ref = find_member(*spec, "dataSourceRef");
+    if (source && source->is_object() && !ref) (*spec)["dataSourceRef"] = Document(*source);
+    else if (ref && ref->is_object() && !source && string_at(*ref, "namespace").empty()) (*spec)["dataSource"] = Document(*ref);
+  }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Base::prepare_for_create(c, o);
+    o["status"] = {{"phase", "Pending"}};
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    const Document& spec = member(o, "spec");
+    FieldPath path("spec");
+    if (each(spec, "accessModes").empty()) errors.push_back(field_required(path.child("accessModes"), "at least 1 access mode is required"));
+    if (!at_path(spec, {"resources", "requests", "storage"}).is_string()) errors.push_back(field_required(path.child("resources").key("storage")));
+    if (const Document* s = find_member(spec, "selector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, path.child("selector")));
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    Document now = member(o, "spec"), was = member(old, "spec");
+    for (Document* d : {&now, &was}) {
+      if (Document* r = find_member(*d, "resources")) r->erase("requests");
+      d->erase("volumeAttributesClassName");
+    }
+    // What the binding controller fills in.
+    for (const char* f : {"volumeName", "storageClassName"})
+      if (string_at(was, f).empty()) {
+        now.erase(f);
+        was.erase(f);
+      }
+    if (!semantically_equal(now, was))
+      errors.push_back(field_forbidden(FieldPath("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"));
+  }
+};
+
+class LimitRangeStrategy final : public Base {
+ public:
+  using Base::Base;
+  // What of a container's limits is not said follows from what is.
+  void set_defaults(Document& o) const override {
+    Document* spec = find_member(o, "spec");
+    Document* limits = spec ? find_member(*spec, "limits") : nullptr;
+    if (!limits || !limits->is_array()) return;
+    for (auto& l : *limits) {
+      if (string_at(l, "type") != "Container") continue;
+      auto fill = [&](const char* to, const char* from) {
+        const Document* f = find_member(l, from);
+        if (!f || !f->is_object()) return;
+        Document copy = *f;
+        Document& t = apimachinery::object_at(l, to);
+        for (const auto& [k, v] : copy.items())
+          if (!t.contains(k)) t[k] = v;
+      };
+      fill("default", "max");
+      fill("defaultRequest", "default");
+      fill("defaultRequest", "min");
+    }
+  }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Base::prepare_for_create(c, o);
+    if (apimachinery::name_of(o).empty()) apimachinery::set_meta(o, "name", random_uuid(*c.rng));
+  }
+};
+
+class EndpointsStrategy final : public Base {
+ public:
+  using Base::Base;
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    std::size_t i = 0;
+    for (const auto& s : each(o, "subsets")) {
+      FieldPath at = FieldPath("subsets").index(i++);
+      if (each(s, "addresses").empty() && each(s, "notReadyAddresses").empty()) errors.push_back(field_required(at, "must specify `addresses` or `notReadyAddresses`"));
+    }
+  }
+  void warnings_on_create(WriteContext& c, const Document&) const override { c.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"); }
+};
+
+}  // namespace
+
+StrategyMaker core_strategy(std::string_view kind) {
+  if (kind == "Pod") return make_pod_strategy;
+  if (kind == "Service") return make_service_strategy;
+  if (kind == "Namespace") return make<NamespaceStrategy>;
+  if (kind == "Node") return make<NodeStrategy>;
+  if (kind == "ConfigMap") return make<ConfigMapStrategy>;
+  if (kind == "Secret") return make<SecretStrategy>;
+  if (kind == "ServiceAccount") return make<ServiceAccountStrategy>;
+  if (kind == "Event") return make<EventStrategy>;
+  if (kind == "ReplicationController") return make<ReplicationControllerStrategy>;
+  if (kind == "PodTemplate") return make<PodTemplateStrategy>;
+  if (kind == "PersistentVolume") return make<PersistentVolumeStrategy>;
+  if (kind == "PersistentVolumeClaim") return make<PersistentVolumeClaimStrategy>;
+  if (kind == "LimitRange") return make<LimitRangeStrategy>;
+  if (kind == "Endpoints") return make<EndpointsStrategy>;
+  return nullptr;
+}
+
+// events.k8s.io: the same resource.
+StrategyPtr make_event_strategy(const KindSchema& k) { return make<EventStrategy>(k); }
+
+}  // namespace onebin::apiserver

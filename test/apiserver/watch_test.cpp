@@ -1,0 +1,81 @@
+#include "support.hpp"
+
+#include <onebin/api/codec.hpp>
+#include <onebin/client/client.hpp>
+#include <onebin/client/objects.hpp>
+
+using namespace onebin;
+using namespace onebin::apiserver::test;
+
+namespace {
+
+struct Seen {
+  std::vector<std::string> events;
+  bool ended = false;
+  std::string error;
+};
+
+async::Task<void> follow(client::Transport* t, std::string path, std::string query, Seen* seen) {
+  client::ApiRequest q;
+  q.path = std::move(path);
+  q.query = "watch=true&" + query;
+  Result<std::unique_ptr<client::WatchStream>> w = co_await t->watch(std::move(q));
+  if (!w) {
+    seen->error = w.status().to_string();
+    co_return;
+  }
+  for (;;) {
+    Result<std::vector<client::WatchEvent>> events = co_await (*w)->next();
+    if (!events) break;
+    for (const auto& e : *events) {
+      if (e.type == client::WatchType::Error) {
+        seen->error = e.error.message();
+        continue;
+      }
+      auto h = client::peek(*e.object);
+      std::string name = h ? std::string(h->name) : "?";
+      const char* type = e.type == client::WatchType::Added ? "+" : e.type == client::WatchType::Modified ? "~" : e.type == client::WatchType::Deleted ? "-" : "b";
+      seen->events.push_back(type + name);
+    }
+  }
+  seen->ended = true;
+}
+
+const std::string kMaps = "/api/v1/namespaces/default/configmaps";
+
+}  // namespace
+
+TEST_CASE("a watch shows the state and then the changes") {
+  Fixture f;
+  f.post(kMaps, config_map("a"));
+  Seen all, labelled;
+  async::TaskGroup group("watches");
+  group.spawn(follow(f.transport.get(), kMaps, "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=60", &all));
+  group.spawn(follow(f.transport.get(), kMaps, "labelSelector=l%3D1&timeoutSeconds=60", &labelled));
+  f.loop->run_ready();
+  CHECK(all.events == std::vector<std::string>{"+a", "b"});
+  f.post(kMaps, config_map("b"));
+  f.send_text("PATCH", kMaps + "/b", R"({"metadata":{"labels":{"l":"1"}}})", "application/merge-patch+json");
+  f.send_text("PATCH", kMaps + "/b", R"({"metadata":{"labels":{"l":"2"}}})", "application/merge-patch+json");
+  f.send("DELETE", kMaps + "/b");
+  f.loop->run_ready();
+  CHECK(all.events == std::vector<std::string>{"+a", "b", "+b", "~b", "~b", "-b"});
+  CHECK(labelled.events == std::vector<std::string>{"+b", "-b"});
+  f.loop->run_for(std::chrono::seconds(61));
+  CHECK(all.ended);
+  f.run(group.join());
+}
+
+TEST_CASE("a watch from a revision misses nothing, and is refused where that is gone") {
+  Fixture f;
+  Answer a = f.post(kMaps, config_map("a"));
+  f.post(kMaps, config_map("b"));
+  Seen seen;
+  async::TaskGroup group("watches");
+  group.spawn(follow(f.transport.get(), kMaps, "timeoutSeconds=5&resourceVersion=" + a.body["metadata"]["resourceVersion"].get<std::string>(), &seen));
+  f.loop->run_ready();
+  CHECK(seen.events == std::vector<std::string>{"+b"});
+  f.loop->run_for(std::chrono::seconds(6));
+  CHECK(seen.ended);
+  f.run(group.join());
+}
