@@ -178,8 +178,8 @@ Result<Document> apply_json_patch(Document target, const Document& patch) {
   for (const auto& op : patch)
     if (!op.is_object()) return bad_request("json: cannot unmarshal a JSON patch operation that is not an object");
   if (patch.size() > kMaxJsonPatchOperations)
-    return Status(Reason::RequestEntityTooLarge, "The allowed maximum operations in a JSON patch is " + std::to_string(kMaxJsonPatchOperations) +
-                                                     ", got " + std::to_string(patch.size()));
+    return Status(Reason::RequestEntityTooLarge,
+                  "The allowed maximum operations in a JSON patch is " + std::to_string(kMaxJsonPatchOperations) + ", got " + std::to_string(patch.size()));
   std::size_t copied = 0;
   for (const auto& op : patch) RETURN_IF_ERROR(apply_one(target, op, copied));
   return target;

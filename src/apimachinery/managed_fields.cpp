@@ -387,8 +387,8 @@ void track_update(const ManagedResource& resource, const Document* live, Documen
   set_managers(object, operation.managers());
 }
 
-Result<Document> server_side_apply(const ManagedResource& resource, const Document* live, const Document& configuration, std::string_view manager,
-                                   bool force, WallTime now) {
+Result<Document> server_side_apply(const ManagedResource& resource, const Document* live, const Document& configuration, std::string_view manager, bool force,
+                                   WallTime now) {
   RETURN_IF_ERROR(check_configuration(resource, configuration));
   auto decoded = decode_managers(live ? managed_fields_of(*live) : Document());
   if (!decoded) return unexpected("failed to decode managed fields: " + decoded.status().message());

@@ -26,9 +26,10 @@ NameProblems long_name_caseless(std::string_view v) {
   NameProblems out;
   if (v.size() > 253) out.push_back("must be no more than 253 bytes");
   if (!is_dns1123_subdomain(to_lower(v.substr(0, 253))).empty())
-    out.push_back(regex_error("an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
-                              "character",
-                              "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", {"Example.com"}));
+    out.push_back(
+        regex_error("an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
+                    "character",
+                    "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", {"Example.com"}));
   return out;
 }
 

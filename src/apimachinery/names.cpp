@@ -220,9 +220,10 @@ NameProblems is_env_var_name(std::string_view v) {
   NameProblems out;
   auto special = [](char c) { return c == '-' || c == '.' || c == '_'; };
   if (v.empty() || digit(v.front()) || !all(v, [&](char c) { return alnum(c) || special(c); }))
-    out.push_back(regex_error("a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not "
-                              "start with a digit",
-                              "[-._a-zA-Z][-._a-zA-Z0-9]*", {"my.env-name", "MY_ENV.NAME", "MyEnvName1"}));
+    out.push_back(
+        regex_error("a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not "
+                    "start with a digit",
+                    "[-._a-zA-Z][-._a-zA-Z0-9]*", {"my.env-name", "MY_ENV.NAME", "MyEnvName1"}));
   chdir_problems(out, v);
   return out;
 }

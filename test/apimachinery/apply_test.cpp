@@ -55,7 +55,8 @@ Document fields_of(const Document& object, std::string_view manager, std::string
 }  // namespace
 
 TEST_CASE("field sets are read and written as FieldsV1") {
-  const char* text = R"({"f:a":{},"f:b":{".":{},"f:c":{}},"f:l":{"k:{\"name\":\"x\",\"port\":80}":{".":{},"f:name":{}}},"f:s":{"v:\"x\"":{}},"f:i":{"i:3":{}}})";
+  const char* text =
+      R"({"f:a":{},"f:b":{".":{},"f:c":{}},"f:l":{"k:{\"name\":\"x\",\"port\":80}":{".":{},"f:name":{}}},"f:s":{"v:\"x\"":{}},"f:i":{"i:3":{}}})";
   auto set = FieldSet::parse(json(text));
   REQUIRE(set);
   CHECK(set->serialize() == json(text));
@@ -64,7 +65,8 @@ TEST_CASE("field sets are read and written as FieldsV1") {
   for (const auto& p : set->paths()) paths.push_back(to_string(p));
   CHECK(paths == std::vector<std::string>{".a", ".b", ".b.c", ".i[3]", ".l[name=\"x\",port=80]", ".l[name=\"x\",port=80].name", ".s[=\"x\"]"});
   // Keys are the same whatever their spelling.
-  CHECK(*FieldSet::parse(json(R"({"f:l":{"k:{ \"port\": 80.0, \"name\":\"x\"}":{}}})")) == *FieldSet::parse(json(R"({"f:l":{"k:{\"name\":\"x\",\"port\":80}":{}}})")));
+  CHECK(*FieldSet::parse(json(R"({"f:l":{"k:{ \"port\": 80.0, \"name\":\"x\"}":{}}})")) ==
+        *FieldSet::parse(json(R"({"f:l":{"k:{\"name\":\"x\",\"port\":80}":{}}})")));
   CHECK_FALSE(FieldSet::parse(json(R"({"a":{}})")));
   CHECK_FALSE(FieldSet::parse(json(R"({"k:x":{}})")));
   CHECK(FieldSet::parse(json(R"({"z:future":{}})"))->empty());
@@ -219,7 +221,8 @@ TEST_CASE("apply merges lists by key and sets by value; atomic values go whole")
     return deployment((std::string(R"({"selector":{"matchLabels":{"app":"w"}},"template":{"spec":{"containers":)") + containers + "}}}").c_str());
   };
   auto containers = [](const Document& o) { return o["spec"]["template"]["spec"]["containers"]; };
-  auto o = applied(r, nullptr, spec(R"([{"name":"a","image":"1","ports":[{"containerPort":80},{"containerPort":80,"protocol":"UDP"}]},{"name":"b","image":"1"}])"), "m1");
+  auto o = applied(r, nullptr,
+                   spec(R"([{"name":"a","image":"1","ports":[{"containerPort":80},{"containerPort":80,"protocol":"UDP"}]},{"name":"b","image":"1"}])"), "m1");
   auto two = applied(r, &o, spec(R"([{"name":"c","image":"2"},{"name":"b"}])"), "m2");
   CHECK(containers(two).size() == 3);
   CHECK(containers(two)[0]["name"] == "a");

@@ -50,7 +50,8 @@ TEST_CASE("JSONPath finds") {
 }
 
 TEST_CASE("JSONPath finds nothing where there is nothing") {
-  for (auto path : {".none", ".spec.none.more", ".spec.list[9]", ".spec.list[9:10]", ".spec.replicas[0]", ".spec.replicas.x", ".spec[?(@.x==1)]"}) CHECK(got(path) == "");
+  for (auto path : {".none", ".spec.none.more", ".spec.list[9]", ".spec.list[9:10]", ".spec.replicas[0]", ".spec.replicas.x", ".spec[?(@.x==1)]"})
+    CHECK(got(path) == "");
 }
 
 TEST_CASE("JSONPaths that cannot be parsed") {

@@ -75,8 +75,9 @@ TEST_CASE("the order of list items can be set") {
   CHECK(names(pod_spec(R"({"$setElementOrder/containers":[{"name":"c3"},{"name":"c2"},{"name":"c1"}]})")["containers"]) == Names{"c3", "c2", "c1"});
   CHECK(names(pod_spec(R"({"$setElementOrder/containers":[{"name":"c3"},{"name":"c1"}],"containers":[{"name":"c1","image":"k"}]})")["containers"]) ==
         Names{"c2", "c3", "c1"});
-  CHECK(names(pod_spec(R"({"$setElementOrder/containers":[{"name":"n"},{"name":"c1"},{"name":"c2"},{"name":"c3"}],"containers":[{"name":"n"}]})")
-                  ["containers"]) == Names{"n", "c1", "c2", "c3"});
+  CHECK(names(pod_spec(
+            R"({"$setElementOrder/containers":[{"name":"n"},{"name":"c1"},{"name":"c2"},{"name":"c3"}],"containers":[{"name":"n"}]})")["containers"]) ==
+        Names{"n", "c1", "c2", "c3"});
 }
 
 TEST_CASE("retainKeys keeps one member of a union") {
@@ -103,8 +104,9 @@ TEST_CASE("strategic merge patches that cannot be applied") {
 }
 
 TEST_CASE("what the object did not have comes without directives and nulls") {
-  auto r = apply_strategic_merge_patch(tables::deployment(), json("{}"),
-                                       json(R"({"spec":{"template":{"spec":{"nodeSelector":{"a":null,"b":"c"},"containers":[{"name":"x"},{"name":"y","$patch":"delete"}]}}}})"));
+  auto r = apply_strategic_merge_patch(
+      tables::deployment(), json("{}"),
+      json(R"({"spec":{"template":{"spec":{"nodeSelector":{"a":null,"b":"c"},"containers":[{"name":"x"},{"name":"y","$patch":"delete"}]}}}})"));
   REQUIRE(r);
   CHECK((*r)["spec"]["template"]["spec"] == json(R"({"nodeSelector":{"b":"c"},"containers":[{"name":"x"}]})"));
 }
