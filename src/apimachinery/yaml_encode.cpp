@@ -1,7 +1,8 @@
 // Document -> YAML in block style, keys sorted, as sigs.k8s.io/yaml writes it.
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/document.hpp>
-#include <onebin/base/bytes.hpp>
+
+#include <algorithm>
 
 #include "go_number.hpp"
 #include "yaml_scalar.hpp"
@@ -18,7 +19,7 @@ class Writer {
     if (v.is_object() && !v.empty()) return object(v, indent, inline_first);
     if (v.is_array() && !v.empty()) return array(v, indent, inline_first);
     if (!inline_first) pad(indent);
-    scalar(v, indent);
+    scalar(v, std::max(indent, 2));  // a block is indented even at the root
     out.push_back('\n');
   }
 
