@@ -97,7 +97,8 @@ void handle(int slot, const Head& head, char* payload, unsigned size, const int*
       if (c.stdin_user) write_stdin(payload, size);
       return;
     case Type::CloseStdin:
-      if (c.stdin_user && !g.options.tty) request_stdin_close();
+      // Without stdinOnce the container keeps its stdin for the next who attaches.
+      if (c.stdin_user && g.options.stdin_once && !g.options.tty) request_stdin_close();
       return;
     case Type::Resize: {
       winsize w{};
