@@ -34,8 +34,59 @@ std::string value_text(const Document& v) {
   return dump(v);
 }
 
+// Whether a key's or value's text is as key() and value() write it: no blanks, no escapes, whole numbers, sorted names.
+// Most is, and need not be parsed.
+class Canonical {
+ public:
+  explicit Canonical(std::string_view s) : s_(s) {}
+  bool is_value() { return value() && at_ == s_.size(); }
+  bool is_key() {
+    std::string_view last;
+    if (!take('{')) return false;
+    do {
+      std::string_view name;
+      if (!text(name) || (!last.empty() && name <= last) || !take(':') || !value()) return false;
+      last = name;
+    } while (take(','));
+    return take('}') && at_ == s_.size();
+  }
+
+ private:
+  bool take(char c) { return at_ < s_.size() && s_[at_] == c && ++at_ != 0; }
+  bool text(std::string_view& out) {
+    if (!take('"')) return false;
+    std::size_t begin = at_;
+    while (at_ < s_.size() && s_[at_] != '"' && s_[at_] != '\\' && s_[at_] >= 0x20 && s_[at_] < 0x7F) ++at_;
+    out = s_.substr(begin, at_ - begin);
+    return take('"');
+  }
+  bool value() {
+    std::string_view ignored;
+    if (at_ < s_.size() && s_[at_] == '"') return text(ignored);
+    std::size_t begin = at_;
+    while (at_ < s_.size() && s_[at_] >= '0' && s_[at_] <= '9') ++at_;
+    return at_ > begin && at_ - begin < 16 && (s_[begin] != '0' || at_ == begin + 1);
+  }
+  std::string_view s_;
+  std::size_t at_ = 0;
+};
+
+bool plain(std::string_view s) {
+  for (char c : s)
+    if (c == '"' || c == '\\' || c < 0x20 || c == 0x7F) return false;  // a char below 0 is not ASCII
+  return true;
+}
+
 }  // namespace
 
+PathElement PathElement::key(std::string_view name, const Document& value) {
+  if (value.is_string() && plain(name) && plain(value.get_ref<const std::string&>())) {
+    std::string text = "{\"";
+    text.append(name).append("\":\"").append(value.get_ref<const std::string&>()).append("\"}");
+    return {Kind::Key, std::move(text)};
+  }
+  return key({{std::string(name), value}});
+}
 PathElement PathElement::key(const Document& keys) {
   Document out = Document::object();
   for (const auto& [k, v] : keys.items()) out[k] = canonical(v);
@@ -63,6 +114,8 @@ Result<PathElement> PathElement::parse(std::string_view text) {
       if (rest.empty() || rest.find_first_not_of("0123456789") != std::string_view::npos) return bad_request("invalid index: " + std::string(text));
       return PathElement{Kind::Index, std::string(rest)};
     case 'k': case 'v': {
+      if (text[0] == 'k' ? Canonical(rest).is_key() : Canonical(rest).is_value())
+        return PathElement{text[0] == 'k' ? Kind::Key : Kind::Value, std::string(rest)};
       auto v = Document::parse(rest, nullptr, false);
       if (v.is_discarded() || (text[0] == 'k' && !v.is_object())) return bad_request("parsing key as path element: " + std::string(text));
       return text[0] == 'k' ? key(v) : value(v);
@@ -114,13 +167,43 @@ std::size_t FieldSet::size() const {
   return n;
 }
 
+void FieldSet::add(FieldSet other) {
+  member = member || other.member;
+  if (children.empty()) {
+    children = std::move(other.children);
+    return;
+  }
+  auto hint = children.begin();
+  while (!other.children.empty()) {
+    auto node = other.children.extract(other.children.begin());
+    hint = children.lower_bound(node.key());
+    if (hint != children.end() && hint->first == node.key()) hint->second.add(std::move(node.mapped()));
+    else children.insert(hint, std::move(node));
+  }
+}
+
+void FieldSet::remove(const FieldSet& other) {
+  member = member && !other.member;
+  for (const auto& [e, theirs] : other.children) {
+    auto it = children.find(e);
+    if (it == children.end()) continue;
+    it->second.remove(theirs);
+    if (it->second.empty()) children.erase(it);
+  }
+}
+
+void FieldSet::remove_recursively(const FieldSet& other) {
+  for (const auto& [e, theirs] : other.children) {
+    auto it = children.find(e);
+    if (it == children.end()) continue;
+    if (!theirs.member) it->second.remove_recursively(theirs);
+    if (theirs.member || it->second.empty()) children.erase(it);
+  }
+}
+
 FieldSet FieldSet::union_with(const FieldSet& other) const {
   FieldSet out = *this;
-  out.member = member || other.member;
-  for (const auto& [e, c] : other.children) {
-    auto [it, fresh] = out.children.try_emplace(e, c);
-    if (!fresh) it->second = it->second.union_with(c);
-  }
+  out.add(other);
   return out;
 }
 
@@ -137,25 +220,14 @@ FieldSet FieldSet::intersection(const FieldSet& other) const {
 }
 
 FieldSet FieldSet::difference(const FieldSet& other) const {
-  FieldSet out;
-  out.member = member && !other.member;
-  for (const auto& [e, c] : children) {
-    auto it = other.children.find(e);
-    auto rest = it == other.children.end() ? c : c.difference(it->second);
-    if (!rest.empty()) out.children.emplace_hint(out.children.end(), e, std::move(rest));
-  }
+  FieldSet out = *this;
+  out.remove(other);
   return out;
 }
 
 FieldSet FieldSet::recursive_difference(const FieldSet& other) const {
-  FieldSet out;
-  out.member = member;
-  for (const auto& [e, c] : children) {
-    auto it = other.children.find(e);
-    if (it != other.children.end() && it->second.member) continue;
-    auto rest = it == other.children.end() ? c : c.recursive_difference(it->second);
-    if (!rest.empty()) out.children.emplace_hint(out.children.end(), e, std::move(rest));
-  }
+  FieldSet out = *this;
+  out.remove_recursively(other);
   return out;
 }
 
@@ -215,10 +287,11 @@ Result<FieldSet> FieldSet::parse(const Document& fields_v1) {
 
 Document FieldSet::serialize() const {
   Document out = Document::object();
+  auto& members = out.get_ref<Document::object_t&>();
   for (const auto& [e, c] : children) {
     Document below = c.serialize();
     if (c.member && !c.children.empty()) below["."] = Document::object();
-    out[e.serialize()] = std::move(below);
+    members.emplace_hint(members.end(), e.serialize(), std::move(below));
   }
   return out;
 }

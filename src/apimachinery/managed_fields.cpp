@@ -19,6 +19,9 @@ constexpr std::size_t kManagerMax = 128;
 struct TypedDocument {
   typed::Type type;
   Document value;
+  // A built-in object as it is stored, in place of `value`: compared with what its structs imply, but not copied.
+  const Document* stored = nullptr;
+  const Document& get() const { return stored ? *stored : value; }
 };
 
 bool is_built_in(const TypeSchema* type) { return type && !type->proto.empty(); }
@@ -26,9 +29,15 @@ bool is_built_in(const TypeSchema* type) { return type && !type->proto.empty(); 
 // A document as its structs would hold it, for a built-in kind; else as it is. Without its managedFields.
 TypedDocument typed_document(const TypeSchema* type, const Document& object) {
   if (is_built_in(type)) return {typed::root_type(type), typed::structured(*type, object)};
-  TypedDocument out{typed::root_type(type), object};
+  TypedDocument out{typed::root_type(type), object, nullptr};
   erase_meta(out.value, "managedFields");
   return out;
+}
+
+// The same to compare only, without a copy where one can be avoided; `object` must outlive it.
+TypedDocument typed_view(const TypeSchema* type, const Document& object) {
+  if (is_built_in(type)) return {typed::root_type(type), nullptr, &object};
+  return typed_document(type, object);
 }
 
 Status unexpected(std::string message) { return {Reason::Unknown, std::move(message)}; }
@@ -74,7 +83,8 @@ class Operation {
   Result<FieldSet> update(const TypedDocument& live, const TypedDocument& object) {
     reconcile();
     ASSIGN_OR_RETURN(auto changes, take_from_others(live, object, nullptr, true));
-    return changes.modified.union_with(changes.added).recursive_difference(resource_->reset_fields);
+    changes.modified.add(std::move(changes.added));
+    return std::move(changes.modified);
   }
 
   // The merged value, none where it equals the live one. Conflicts are left in `conflicts`, with a Conflict status.
@@ -95,7 +105,7 @@ class Operation {
       if (!pruned) return pruned.status().with_context("failed to prune fields");
       merged = std::move(*pruned);
     }
-    TypedDocument object{live.type, std::move(merged)};
+    TypedDocument object{live.type, std::move(merged), nullptr};
     auto changes = take_from_others(live, object, &self, force);
     if (!changes) return changes.status();
     if (typed::equal(live.value, object.value)) return std::optional<Document>();
@@ -106,7 +116,7 @@ class Operation {
   // Fields that were recorded before the schema turned atomic or granular.
   void reconcile() {
     for (auto& [id, m] : managers_)
-      if (const auto* type = type_of(m.api_version)) m.set = typed::reconcile(typed::root_type(type), m.set);
+      if (const auto* type = type_of(m.api_version)) typed::reconcile(typed::root_type(type), m.set);
   }
 
   const TypeSchema* type_of(const std::string& version) const {
@@ -120,12 +130,13 @@ class Operation {
     const auto* type = type_of(version);
     if (!type) return std::optional<TypedDocument>();
     if (!resource_->convert) {
-      TypedDocument out{typed::root_type(type), object.value};
+      TypedDocument out{typed::root_type(type), object.stored ? typed::structured(*resource_->type, *object.stored) : object.value, nullptr};
       if (out.value.is_object()) out.value["apiVersion"] = version;
       return std::optional<TypedDocument>(std::move(out));
     }
-    Document plain = object.value;
-    if (is_built_in(resource_->type)) typed::unstructured(*resource_->type, plain);
+    Document plain = object.get();
+    if (object.stored) erase_meta(plain, "managedFields");
+    else if (is_built_in(resource_->type)) typed::unstructured(*resource_->type, plain);
     ASSIGN_OR_RETURN(Document other, resource_->convert(plain, version));
     return std::optional<TypedDocument>(typed_document(type, other));
   }
@@ -133,12 +144,10 @@ class Operation {
   Result<typed::Comparison> take_from_others(const TypedDocument& live, const TypedDocument& object, const ManagerId* self, bool force) {
     std::map<std::string, typed::Comparison> by_version;
     auto filtered = [&](typed::Comparison c) {
-      c.removed = c.removed.recursive_difference(resource_->reset_fields);
-      c.modified = c.modified.recursive_difference(resource_->reset_fields);
-      c.added = c.added.recursive_difference(resource_->reset_fields);
+      for (auto* set : {&c.removed, &c.modified, &c.added}) set->remove_recursively(resource_->reset_fields);
       return c;
     };
-    auto changes = typed::compare(live.type, live.value, object.value);
+    auto changes = typed::compare(live.type, live.get(), object.get(), live.stored != nullptr);
     if (!changes) return changes.status().with_context("failed to compare objects");
     by_version[resource_->api_version] = filtered(std::move(*changes));
     std::map<ManagerId, FieldSet> taken;
@@ -161,25 +170,25 @@ class Operation {
         found = by_version.emplace(m.api_version, filtered(std::move(*other))).first;
       }
       const auto& c = found->second;
-      auto conflicting = m.set.intersection(c.modified.union_with(c.added));
+      auto lost = m.set.intersection(c.modified);
+      lost.add(m.set.intersection(c.added));
       if (!force)
-        for (auto& path : conflicting.paths()) conflicts.push_back({id, std::move(path)});
-      auto lost = conflicting.union_with(c.removed);
+        for (auto& path : lost.paths()) conflicts.push_back({id, std::move(path)});
+      lost.add(m.set.intersection(c.removed));
       if (!lost.empty()) taken[id] = std::move(lost);
       ++it;
     }
     if (!conflicts.empty()) return Status(Reason::Conflict, "");
     for (const auto& [id, lost] : taken) {
-      auto& m = managers_[id];
-      m.set = m.set.difference(lost);
+      managers_[id].set.remove(lost);
     }
     for (auto it = managers_.begin(); it != managers_.end();) it = it->second.set.empty() ? managers_.erase(it) : std::next(it);
-    return by_version[resource_->api_version];
+    return std::move(by_version[resource_->api_version]);
   }
 
   // Takes out what this manager applied last time, applies no longer, and nobody else owns.
   Result<Document> prune(const Document& merged_value, const ManagedSet& last) {
-    TypedDocument here{typed::root_type(resource_->type), merged_value};
+    TypedDocument here{typed::root_type(resource_->type), merged_value, nullptr};
     TypedDocument merged = here;
     if (last.api_version != resource_->api_version) {
       ASSIGN_OR_RETURN(auto other, converted(here, last.api_version));
@@ -231,7 +240,7 @@ class Operation {
         ASSIGN_OR_RETURN(plain_merged, back_from(std::move(plain_merged), version));
         ASSIGN_OR_RETURN(plain_pruned, back_from(std::move(plain_pruned), version));
       }
-      TypedDocument all{typed::root_type(resource_->type), std::move(plain_merged)}, rest{all.type, std::move(plain_pruned)};
+      TypedDocument all{typed::root_type(resource_->type), std::move(plain_merged), nullptr}, rest{all.type, std::move(plain_pruned), nullptr};
       if (other != resource_->api_version) {
         ASSIGN_OR_RETURN(auto a, converted(all, other));
         ASSIGN_OR_RETURN(auto r, converted(rest, other));
@@ -244,7 +253,7 @@ class Operation {
         ASSIGN_OR_RETURN(kept, back_from(std::move(kept), other));
       }
       if (version != resource_->api_version) {
-        ASSIGN_OR_RETURN(auto to, converted({typed::root_type(resource_->type), std::move(kept)}, version));
+        ASSIGN_OR_RETURN(auto to, converted({typed::root_type(resource_->type), std::move(kept), nullptr}, version));
         if (!to) continue;
         kept = std::move(to->value);
       }
@@ -260,17 +269,17 @@ class Operation {
 void strip(Managers& managers, const ManagerId& id) {
   auto it = managers.find(id);
   if (it == managers.end()) return;
-  it->second.set = it->second.set.difference(stripped());
+  it->second.set.remove(stripped());
   if (it->second.set.empty()) managers.erase(it);
 }
 
 // Merges what an update set into its manager's entry.
 void record_update(const ManagedResource& resource, Managers& managers, FieldSet set, std::string_view manager, WallTime now) {
-  set = set.difference(stripped());
+  set.remove(stripped());
   if (set.empty()) return;
   ManagerId id{std::string(manager.empty() ? "unknown" : manager), "Update", resource.api_version, resource.subresource};
   auto& m = managers[id];
-  m.set = set.union_with(m.set);
+  m.set.add(std::move(set));
   m.api_version = resource.api_version;
   m.time = format_rfc3339(now);
   cap_update_managers(managers, kMaxUpdateManagers);
@@ -377,8 +386,8 @@ void track_update(const ManagedResource& resource, const Document* live, Documen
   bool is_create = !live || uid_of(*live).empty();
   if (managers.empty() && !is_create) return;
   Operation operation(resource, std::move(managers));
-  auto before = typed_document(resource.type, live ? *live : empty_object(resource));
-  auto set = operation.update(before, typed_document(resource.type, object));
+  const Document nothing = empty_object(resource);
+  auto set = operation.update(typed_view(resource.type, live ? *live : nothing), typed_view(resource.type, object));
   if (!set) {
     if (live && !managed_fields_of(*live).empty()) set_meta(object, "managedFields", managed_fields_of(*live));
     return;

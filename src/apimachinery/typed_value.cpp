@@ -101,6 +101,11 @@ void strip_value(const FieldSchema& f, Document& v) {
 
 }  // namespace
 
+const Document* go_member(const FieldSchema& f, const Document* v) {
+  if (!v || v->is_null() || ((f.omitempty || f.omitzero) && is_zero(f, *v))) return implied(f);
+  return v;
+}
+
 Type root_type(const TypeSchema* type) {
   if (!type) return {};
   return message_type(*type, Atomicity::Unset);
@@ -161,6 +166,8 @@ std::optional<PathElement> item_element(const Type& list, const Document& item, 
     error = item.is_null() ? "associative list with keys may not have a null element" : "associative list with keys may not have non-map elements";
     return std::nullopt;
   }
+  if (f->rules->list_map_keys.size() == 1)
+    if (const auto* v = find_member(item, f->rules->list_map_keys[0])) return PathElement::key(f->rules->list_map_keys[0], *v);
   Document keys = Document::object();
   for (auto name : f->rules->list_map_keys) {
     if (const auto* v = find_member(item, name)) {
@@ -193,15 +200,8 @@ Document structured(const TypeSchema& type, const Document& object) {
   for (auto i : type.by_name) {
     const FieldSchema& f = type.fields[i];
     if (f.json_name == "managedFields") continue;  // never part of what it records
-    const Document* v = find_member(object, f.json_name);
-    if (v && v->is_null()) v = nullptr;
-    if (v && (f.omitempty || f.omitzero) && is_zero(f, *v)) v = nullptr;
-    if (v) {
+    if (const Document* v = go_member(f, find_member(object, f.json_name)))
       members.emplace_hint(members.end(), f.json_name, structured_value(f, *v));
-    } else if (const Document* zero = implied(f)) {
-      members.emplace_hint(members.end(), f.json_name,
-                           f.is_message() && zero->is_object() ? structured(*f.message, *zero) : *zero);
-    }
   }
   return out;
 }

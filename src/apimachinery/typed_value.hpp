@@ -48,14 +48,18 @@ struct Comparison {
 // "" where the value fits; else upstream's text: `.spec.foo: field not declared in schema`.
 std::string validate(const Type& type, const Document& value, bool allow_duplicates);
 FieldSet field_set(const Type& type, const Document& value);
-// Neither side may be null as a pointer. An error where list items have no identity.
-Result<Comparison> compare(const Type& type, const Document& before, const Document& after);
+// An error where list items have no identity. `implied`: both are built-in objects as they are stored, and compared as
+// `structured` would make them, without its copies.
+Result<Comparison> compare(const Type& type, const Document& before, const Document& after, bool implied = false);
 Result<Document> merge(const Type& type, const Document& base, const Document& changes);
 Document remove_items(const Type& type, const Document& value, const FieldSet& items);
 // The set with those named fields that lead to a member made members themselves.
 FieldSet with_named_fields(const Type& type, const FieldSet& set);
 // The set after the schema changed between atomic and granular.
-FieldSet reconcile(const Type& type, const FieldSet& set);
+void reconcile(const Type& type, FieldSet& set);
+
+// A struct's field as Go holds it: absent where it would be left out, made up where it always is there. Null pointer: absent.
+const Document* go_member(const FieldSchema& field, const Document* value);
 
 // Equal as values; 1 and 1.0 are one.
 bool equal(const Document& a, const Document& b);

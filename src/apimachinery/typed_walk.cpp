@@ -78,54 +78,87 @@ class SetBuilder {
 
 class Comparer {
  public:
-  Comparison result;
+  explicit Comparer(bool implied) : implied_(implied) {}
   std::string error;
 
-  void walk(const Type& t, const Document* l, const Document* r, bool in_leaf = false) {
+  // `at`: the nodes of this value in the three sets. Returns whether it was taken as one leaf.
+  bool walk(const Type& t, const Document* l, const Document* r, Comparison& at) {
     Atom la = atom_of(t, l), ra = atom_of(t, r);
-    bool leaf = in_leaf;
-    if (!r) leaf = atom(la, t, l, r, in_leaf);
-    else if (!l || la == ra) leaf = atom(ra, t, l, r, in_leaf);
+    bool leaf = false;
+    if (!r) leaf = atom(la, t, l, r, at);
+    else if (!l || la == ra) leaf = atom(ra, t, l, r, at);
     else {
-      atom(la, t, l, r, in_leaf);
-      leaf = atom(ra, t, l, r, in_leaf);
+      atom(la, t, l, r, at);
+      leaf = atom(ra, t, l, r, at);
     }
-    if (leaf) return;
-    if (!l) result.added.insert(path_);
-    else if (!r) result.removed.insert(path_);
+    if (leaf) return true;
+    if (!l) at.added.member = true;
+    else if (!r) at.removed.member = true;
+    return false;
   }
 
  private:
-  // Returns whether this value was taken as one leaf.
-  bool atom(Atom a, const Type& t, const Document* l, const Document* r, bool in_leaf) {
-    bool nothing = a == Atom::Map ? empty_map(l) && empty_map(r) : a == Atom::List && empty_list(l) && empty_list(r);
-    if (a == Atom::Scalar || is_atomic(t, a) || nothing) {
-      if (!in_leaf) leaf(l, r);
-      return true;
-    }
+  bool atom(Atom a, const Type& t, const Document* l, const Document* r, Comparison& at) {
+    if (a == Atom::Scalar || is_atomic(t, a)) return leaf(t, l, r, at);
     if (a == Atom::Map) {
+      if (implied_ && t.form == Form::Struct) return object(t, l, r, at);
+      if (empty_map(l) && empty_map(r)) return leaf(t, l, r, at);
       zip(l, r, [&](const std::string& k, const Document* lv, const Document* rv) {
         bool declared = false;
         auto mt = member_type(t, k, declared);
-        descend(PathElement::field(k), mt ? *mt : Type{}, lv, rv, in_leaf);
+        descend(mt ? *mt : Type{}, lv, rv, at, [&] { return PathElement::field(k); });
       });
-    } else {
-      list(t, l, r, in_leaf);
+      return false;
     }
-    return in_leaf;
+    if (empty_list(l) && empty_list(r)) return leaf(t, l, r, at);
+    list(t, l, r, at);
+    return false;
   }
 
-  void leaf(const Document* l, const Document* r) {
-    if (!l) result.added.insert(path_);
-    else if (!r) result.removed.insert(path_);
-    else if (!equal(*l, *r)) result.modified.insert(path_);
+  // The members of a built-in struct: the table's fields, each as Go holds it on either side.
+  bool object(const Type& t, const Document* l, const Document* r, Comparison& at) {
+    bool any = false;
+    for (auto i : t.type->by_name) {
+      const FieldSchema& f = t.type->fields[i];
+      if (f.json_name == "managedFields") continue;
+      const Document* lv = l && l->is_object() ? go_member(f, find_member(*l, f.json_name)) : nullptr;
+      const Document* rv = r && r->is_object() ? go_member(f, find_member(*r, f.json_name)) : nullptr;
+      if (!lv && !rv) continue;
+      any = true;
+      descend(field_type(f), lv, rv, at, [&] { return PathElement::field(f.json_name); });
+    }
+    return any ? false : leaf(t, l, r, at);
   }
 
-  void descend(PathElement e, const Type& t, const Document* l, const Document* r, bool in_leaf) {
-    path_.push_back(std::move(e));
-    // Equal parts, most of any update, need no walk.
-    if (!(l && r && *l == *r)) walk(t, l, r, in_leaf);
-    path_.pop_back();
+  bool leaf(const Type& t, const Document* l, const Document* r, Comparison& at) const {
+    if (!l) at.added.member = true;
+    else if (!r) at.removed.member = true;
+    else if (!equal(*l, *r) && !(implied_ && equal(filled(t, *l), filled(t, *r)))) at.modified.member = true;
+    return true;
+  }
+
+  // An atomic value with all that Go's structs imply.
+  static Document filled(const Type& t, const Document& v) {
+    if (t.form == Form::Struct) return structured(*t.type, v);
+    if (!t.field || !t.field->is_message() || !v.is_structured()) return v;
+    Document out = v;
+    for (auto& e : out) e = structured(*t.field->message, e);
+    return out;
+  }
+
+  // The element is made only where there is something to record.
+  template <class Element>
+  void descend(const Type& t, const Document* l, const Document* r, Comparison& at, Element&& element) {
+    if (l == r || (l && r && *l == *r)) return;  // equal parts, most of any update, need no walk
+    Comparison below;
+    walk(t, l, r, below);
+    attach(std::move(below), at, element());
+  }
+
+  static void attach(Comparison below, Comparison& at, const PathElement& e) {
+    if (!below.removed.empty()) at.removed.children[e].add(std::move(below.removed));
+    if (!below.modified.empty()) at.modified.children[e].add(std::move(below.modified));
+    if (!below.added.empty()) at.added.children[e].add(std::move(below.added));
   }
 
   using Items = std::map<PathElement, std::pair<std::vector<const Document*>, std::vector<const Document*>>>;
@@ -136,43 +169,39 @@ class Comparer {
       std::string why;
       auto e = item_element(t, (*list)[i], why);
       if (!e) {
-        if (error.empty()) error = to_string(path_) + ": element " + std::to_string(i) + ": " + why;
+        if (error.empty()) error = "element " + std::to_string(i) + ": " + why;
         continue;
       }
-      auto& both = items[*e];
+      auto& both = items[std::move(*e)];
       (left ? both.first : both.second).push_back(&(*list)[i]);
     }
   }
 
-  void list(const Type& t, const Document* l, const Document* r, bool in_leaf) {
+  void list(const Type& t, const Document* l, const Document* r, Comparison& at) {
     Items items;
     gather(t, l, true, items);
     gather(t, r, false, items);
     Type item = item_type(t);
-    auto mark = [&](FieldSet& set, const PathElement& e) {
-      path_.push_back(e);
-      set.insert(path_);
-      path_.pop_back();
-    };
     for (auto& [e, both] : items) {
       auto& [ls, rs] = both;
+      auto pair = [&](const Document* lv, const Document* rv) { descend(item, lv, rv, at, [&] { return e; }); };
       if (ls.size() <= 1 && rs.size() <= 1) {
-        descend(e, item, ls.empty() ? nullptr : ls[0], rs.empty() ? nullptr : rs[0], in_leaf);
+        pair(ls.empty() ? nullptr : ls[0], rs.empty() ? nullptr : rs[0]);
       } else if (ls.size() >= 2 && rs.size() >= 2) {
         bool same = ls.size() == rs.size();
         for (std::size_t i = 0; same && i < ls.size(); ++i) same = equal(*ls[i], *rs[i]);
-        if (!same) mark(result.modified, e);
+        if (!same) at.modified.children[e].member = true;
       } else if (ls.size() >= 2) {
-        if (!rs.empty()) descend(e, item, nullptr, rs[0], in_leaf);
-        mark(result.removed, e);
+        if (!rs.empty()) pair(nullptr, rs[0]);
+        at.removed.children[e].member = true;
       } else {
-        if (!ls.empty()) descend(e, item, ls[0], nullptr, in_leaf);
-        mark(result.added, e);
+        if (!ls.empty()) pair(ls[0], nullptr);
+        at.added.children[e].member = true;
       }
     }
   }
 
-  FieldPathElements path_;
+  bool implied_;
 };
 
 // --- merge ---
@@ -298,11 +327,13 @@ FieldSet field_set(const Type& type, const Document& value) {
   return out;
 }
 
-Result<Comparison> compare(const Type& type, const Document& before, const Document& after) {
-  Comparer c;
-  c.walk(type, &before, &after);
+Result<Comparison> compare(const Type& type, const Document& before, const Document& after, bool implied) {
+  Comparer c(implied);
+  Comparison out;
+  c.walk(type, &before, &after, out);
   if (!c.error.empty()) return Status(Reason::Unknown, c.error);
-  return std::move(c.result);
+  for (auto* set : {&out.removed, &out.modified, &out.added}) set->member = false;
+  return out;
 }
 
 Result<Document> merge(const Type& type, const Document& base, const Document& changes) {
@@ -364,25 +395,22 @@ FieldSet with_named_fields(const Type& type, const FieldSet& set) {
   return out;
 }
 
-FieldSet reconcile(const Type& type, const FieldSet& set) {
-  if (set.children.empty()) return set;
-  bool granular_only = type.form == Form::Scalar || type.form == Form::Deduced || type.form == Form::Atomic;
-  if (granular_only) return set;
+void reconcile(const Type& type, FieldSet& set) {
+  if (set.children.empty() || type.form == Form::Scalar || type.form == Form::Deduced || type.form == Form::Atomic) return;
   if (type.atomic) {
-    FieldSet whole;
-    whole.member = true;
-    return whole;
+    set.children.clear();
+    set.member = true;
+    return;
   }
-  FieldSet out;
-  out.member = set.member;
-  for (const auto& [e, c] : set.children) {
-    std::optional<Type> below;
+  for (auto& [e, c] : set.children) {
+    if (c.children.empty()) continue;
     bool declared = false;
-    if (e.kind == PathElement::Kind::Field && type.form != Form::List) below = member_type(type, e.text, declared);
-    else if (type.form == Form::List) below = item_type(type);
-    out.children.emplace_hint(out.children.end(), e, below ? reconcile(*below, c) : c);
+    if (type.form == Form::List) {
+      reconcile(item_type(type), c);
+    } else if (e.kind == PathElement::Kind::Field) {
+      if (auto below = member_type(type, e.text, declared)) reconcile(*below, c);
+    }
   }
-  return out;
 }
 
 }  // namespace onebin::apimachinery::typed

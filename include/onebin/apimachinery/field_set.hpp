@@ -20,6 +20,7 @@ struct PathElement {
 
   static PathElement field(std::string_view name) { return {Kind::Field, std::string(name)}; }
   static PathElement key(const Document& keys);
+  static PathElement key(std::string_view name, const Document& value);  // of one key
   static PathElement value(const Document& value);
   static PathElement index(std::size_t i);
   std::string serialize() const;                            // "f:name"
@@ -43,6 +44,11 @@ class FieldSet {
   bool has(const FieldPathElements& path) const;
   std::size_t size() const;
   bool operator==(const FieldSet&) const = default;
+
+  // In place: what `other` has comes in; goes out; goes out with all below its members.
+  void add(FieldSet other);
+  void remove(const FieldSet& other);
+  void remove_recursively(const FieldSet& other);
 
   FieldSet union_with(const FieldSet& other) const;
   FieldSet intersection(const FieldSet& other) const;
