@@ -80,6 +80,24 @@ async::Task<Result<void>> make_kubernetes_service(client::Transport* t, Core* co
   co_return co_await put(t, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", std::move(slice));
 }
 
+// What the addresses of Services are taken from, for whoever asks the API.
+async::Task<Result<void>> make_default_service_cidr(client::Transport* t, Core* core) {
+  const std::string collection = "/apis/networking.k8s.io/v1/servicecidrs";
+  Document cidr = {{"apiVersion", "networking.k8s.io/v1"}, {"kind", "ServiceCIDR"}, {"metadata", {{"name", "kubernetes"}}},
+                   {"spec", {{"cidrs", core->options.service_cidrs}}}};
+  Result<client::ApiResponse> made = co_await send(t, "POST", collection, cidr);
+  if (!made) co_return made.status();
+  if (made->code == 409) co_return Result<void>();
+  if (made->code != 201) co_return client::status_from_response(*made).with_context("POST " + collection);
+  Document ready = {{"type", "Ready"}, {"status", "True"}, {"reason", ""}, {"message", "Kubernetes default Service CIDR is ready"},
+                    {"lastTransitionTime", format_rfc3339(core->clock().wall())}};
+  cidr["status"] = {{"conditions", Document::array({ready})}};
+  Result<client::ApiResponse> r = co_await send(t, "PUT", collection + "/kubernetes/status", std::move(cidr));
+  if (!r) co_return r.status();
+  if (r->code != 200) co_return client::status_from_response(*r).with_context("PUT " + collection + "/kubernetes/status");
+  co_return Result<void>();
+}
+
 async::Task<void> run_background(Core* core, std::unique_ptr<client::Transport> transport) {
   co_await core->security.background->run(transport.get());
 }
@@ -93,6 +111,7 @@ async::Task<Result<void>> bootstrap(Core* core) {
   r = co_await bootstrap_security(*t, core->cacher, core->options);
   if (!r) co_return r;
   r = co_await make_kubernetes_service(t.get(), core);
+  if (r) r = co_await make_default_service_cidr(t.get(), core);
   if (r && core->security.background) core->group().spawn(run_background(core, std::move(t)));
   co_return r;
 }

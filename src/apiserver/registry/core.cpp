@@ -200,6 +200,11 @@ class EventStrategy final : public Base {
       select(std::string(core ? "involvedObject." : "regarding.") + f, std::string("involvedObject.") + f);
     for (const char* f : {"reason", "reportingComponent", "type"}) select(core || std::string_view(f) != "reportingComponent" ? f : "reportingController", f);
     select("source", "source.component");
+    // Events of the newer API name their source only as the reporting controller.
+    selectable.back().custom = [](std::string_view event) {
+      std::string_view component = message_string(event, {5, 1});
+      return std::string(component.empty() ? message_string(event, {14}) : component);
+    };
   }
   Duration time_to_live(const Document&) const override { return std::chrono::hours(1); }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {

@@ -7,6 +7,10 @@
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/pki.hpp>
 
+#include <arpa/inet.h>
+
+#include <algorithm>
+
 namespace onebin::apiserver {
 
 using apimachinery::at_path;
@@ -266,19 +270,56 @@ class StorageClassStrategy final : public Base {
   }
 };
 
+// An IPAddress is named by its address, in the one form in which that is written.
+apimachinery::NameProblems name_is_ip(std::string_view name, bool) {
+  std::string text(name);
+  unsigned char raw[16];
+  char back[INET6_ADDRSTRLEN] = {};
+  for (int family : {AF_INET, AF_INET6})
+    if (inet_pton(family, text.c_str(), raw) == 1 && inet_ntop(family, raw, back, sizeof back) && text == back) return {};
+  return {"must be a valid IP address in canonical form"};
+}
+
+// A bundle of a signer carries the signer's name in its own: "example.com:signer:NAME" for example.com/signer.
+class TrustBundleStrategy final : public Base {
+ public:
+  explicit TrustBundleStrategy(const KindSchema& k) : Base(k) {
+    name_rule = apimachinery::name_is_path_segment;
+    select("spec.signerName");
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    FieldPath path = FieldPath("metadata").child("name");
+    std::string prefix(string_at(member(o, "spec"), "signerName"));
+    std::string name(apimachinery::name_of(o));
+    if (!prefix.empty()) {
+      std::replace(prefix.begin(), prefix.end(), '/', ':');
+      prefix += ':';
+      if (!starts_with(name, prefix)) {
+        errors.push_back(field_invalid(path, name, "ClusterTrustBundle for signerName must be named with prefix " + prefix));
+        return;
+      }
+    }
+    for (auto& m : apimachinery::is_dns1123_subdomain(std::string_view(name).substr(prefix.size()))) errors.push_back(field_invalid(path, name, m));
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(member(o, "spec"), "signerName"), find_member(member(old, "spec"), "signerName"),
+                                                                        FieldPath("spec").child("signerName")));
+  }
+};
+
 class SelectableStrategy final : public Base {
  public:
   explicit SelectableStrategy(const KindSchema& k) : Base(k) {
     if (k.kind == "ResourceSlice") {
       select("spec.nodeName");
       select("spec.driver");
-    } else if (k.kind == "ClusterTrustBundle") {
-      select("spec.signerName");
     } else if (k.kind == "PodCertificateRequest") {
       select("spec.signerName");
       select("spec.podName");
       select("spec.nodeName");
     } else if (k.kind == "IPAddress") {
+      name_rule = name_is_ip;
       select("spec.parentRef.name");
     }
   }
@@ -298,7 +339,8 @@ StrategyMaker other_strategy(std::string_view group, std::string_view kind) {
   if (kind == "Lease") return make<LeaseStrategy>;
   if (kind == "PriorityClass") return make<PriorityClassStrategy>;
   if (kind == "StorageClass") return make<StorageClassStrategy>;
-  if (kind == "ResourceSlice" || kind == "ClusterTrustBundle" || kind == "PodCertificateRequest" || kind == "IPAddress") return make<SelectableStrategy>;
+  if (kind == "ClusterTrustBundle") return make<TrustBundleStrategy>;
+  if (kind == "ResourceSlice" || kind == "PodCertificateRequest" || kind == "IPAddress") return make<SelectableStrategy>;
   return nullptr;
 }
 
