@@ -266,7 +266,8 @@ Result<Target> service_target(RequestContext& c, const ProxyName& n) {
   if (!service) return service.status();
   const Document& ports = at_path(*service, {"spec", "ports"});
   const Document* chosen = nullptr;
-  for (const auto& p : ports.is_array() ? ports : Document::array()) {
+  if (!ports.is_array()) return Status(Reason::ServiceUnavailable, "no ports for service " + apimachinery::go_quote(n.name));
+  for (const auto& p : ports) {
     bool match = n.port.empty() ? ports.size() == 1 || string_at(p, "name").empty()
                                 : string_at(p, "name") == n.port || std::to_string(apimachinery::int_at(p, "port")) == n.port;
     if (match) {
