@@ -1,5 +1,5 @@
 """A cluster for the end-to-end tests: scripts/up in network namespaces of its own, kubectl, and the leak check."""
-import json, os, re, subprocess, sys, tempfile, time
+import json, os, re, select, subprocess, sys, tempfile, time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -10,6 +10,20 @@ def run(args, timeout=120, check=True, **kw):
     if check and p.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, args))}: exit {p.returncode}\n{p.stdout}\n{p.stderr}")
     return p
+
+
+def read_line(process, seconds=20):
+    """The next line of a process's output, or an error when none comes in time."""
+    end, line = time.time() + seconds, b""
+    fd = process.stdout.fileno()
+    while not line.endswith(b"\n"):
+        if not select.select([fd], [], [], max(0, end - time.time()))[0]:
+            raise AssertionError(f"no line within {seconds} s, only {line!r}")
+        c = os.read(fd, 1)
+        if not c:
+            break
+        line += c
+    return line.decode()
 
 
 def eventually(fn, seconds=60, what="condition", every=0.2):
@@ -33,10 +47,8 @@ class Cluster:
         self.state = state or tempfile.mkdtemp(prefix="onebin-e2e-")
         self.kubeconfig = os.path.join(self.state, "kubeconfig")
         self.server_flags = list(server_flags)
-        self.before = None
 
     def up(self):
-        self.before = leaks()
         self.start()
 
     def start(self):
@@ -51,10 +63,11 @@ class Cluster:
 
     def down(self):
         """Ends the cluster; what it left behind is a failure."""
+        marks = [self.state + "/", "ob" + self.settings()["ID"], self.settings()["PREFIX"] + "."]
         run([os.path.join(ROOT, "scripts/down"), "--state", self.state], timeout=180)
         end = time.time() + 10
         while True:
-            left = {k: sorted(v - self.before[k]) for k, v in leaks().items() if v - self.before[k]}
+            left = leaks(marks)
             if not left:
                 return
             if time.time() > end:
@@ -101,27 +114,23 @@ class Cluster:
         return "\n".join(out)
 
 
-def leaks():
-    """What a cluster could leave behind on this machine, as sets of names."""
+def leaks(marks):
+    """What a cluster left behind on this machine: whatever bears one of its marks (its folder, its id, its addresses)."""
     out = {}
-    out["mounts"] = {l.split()[4] for l in open("/proc/self/mountinfo")}
-    out["links"] = {re.split(r"[:@]", l.split(": ")[1])[0] for l in run(["ip", "-o", "link"]).stdout.splitlines()}
-    out["namespaces"] = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
-    out["addresses"] = {" ".join(l.split()[1:4]) for l in run(["ip", "-o", "addr"]).stdout.splitlines()}
-    out["routes"] = set(run(["ip", "route", "show", "table", "all"]).stdout.splitlines())
-    out["rules"] = set(run(["nft", "list", "tables"], check=False).stdout.splitlines())
-    groups = set()
-    for base, dirs, _ in os.walk("/sys/fs/cgroup"):
-        groups |= {os.path.join(base, d) for d in dirs if re.match(r"ob[0-9a-f]{6}", d)}
-    out["cgroups"] = groups
-    procs = set()
+    out["mounts"] = [l.split()[4] for l in open("/proc/self/mountinfo")]
+    out["links and addresses"] = run(["ip", "-o", "addr"]).stdout.splitlines()
+    out["namespaces"] = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
+    out["routes"] = run(["ip", "route", "show", "table", "all"]).stdout.splitlines()
+    out["rules"] = run(["nft", "list", "ruleset"], check=False).stdout.splitlines()
+    out["cgroups"] = [os.path.join(b, d) for b, dirs, _ in os.walk("/sys/fs/cgroup") for d in dirs]
+    out["files"] = [os.path.join("/run", f) for f in os.listdir("/run")]
+    out["processes"] = []
     for p in filter(str.isdigit, os.listdir("/proc")):
         try:
-            exe = os.readlink(f"/proc/{p}/exe")
-            cmd = open(f"/proc/{p}/cmdline").read().replace("\0", " ")
+            out["processes"].append(p + " " + open(f"/proc/{p}/cmdline").read().replace("\0", " ")[:300])
+            if p == str(os.getpid()):
+                out["processes"].pop()
         except OSError:
             continue
-        if "onebin" in os.path.basename(exe) or "onebin-shim" in exe or re.search(r"/ob[0-9a-f]{6}/", cmd):
-            procs.add(f"{p} {cmd[:120]}")
-    out["processes"] = procs
-    return out
+    left = {k: sorted({x for x in v if any(m in x for m in marks)}) for k, v in out.items()}
+    return {k: v for k, v in left.items() if v}

@@ -1,6 +1,6 @@
 """The verbs that people type."""
 import json, os, signal, subprocess, tempfile, time, unittest
-from harness import eventually, run
+from harness import eventually, read_line, run
 from test_basics import AGNHOST, BUSYBOX
 
 POD = """
@@ -63,9 +63,9 @@ class Kubectl(unittest.TestCase):
         eventually(lambda: "Scheduled" in self.k("get", "events").stdout, 20, "event of scheduling")
 
     def test_logs_follow(self):
-        p = subprocess.Popen([self.cluster.kubectl_path, "logs", "-f", "box"], stdout=subprocess.PIPE, text=True, env=self.cluster.env())
+        p = subprocess.Popen([self.cluster.kubectl_path, "logs", "-f", "box"], stdout=subprocess.PIPE, env=self.cluster.env())
         try:
-            self.assertEqual(p.stdout.readline(), "started\n")
+            self.assertEqual(read_line(p), "started\n")
         finally:
             p.terminate()
             p.wait()
@@ -96,11 +96,11 @@ class Kubectl(unittest.TestCase):
 
     def test_attach(self):
         for env in self.exec_paths():
-            p = subprocess.Popen([self.cluster.kubectl_path, "attach", "-i", "box"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            p = subprocess.Popen([self.cluster.kubectl_path, "attach", "-i", "box"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.DEVNULL, env=self.cluster.env(**env))
-            p.stdin.write("hello\n")
+            p.stdin.write(b"hello\n")
             p.stdin.flush()
-            self.assertEqual(p.stdout.readline(), "got hello\n")
+            self.assertEqual(read_line(p), "got hello\n")
             p.kill()
             p.wait()
             p.stdin.close()
@@ -117,12 +117,14 @@ class Kubectl(unittest.TestCase):
     def test_port_forward(self):
         self.k("run", "web", "--image=" + AGNHOST, "--", "netexec", "--http-port=8080")
         self.k("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+        # Ready without a probe means started; the program takes a moment to listen.
+        eventually(lambda: self.k("exec", "web", "--", "curl", "-s", "http://localhost:8080/hostname").stdout == "web", 30, "the program listens")
         for env in self.exec_paths():
             with self.subTest(**env):
-                p = subprocess.Popen([self.cluster.kubectl_path, "port-forward", "pod/web", ":8080"], stdout=subprocess.PIPE, text=True,
+                p = subprocess.Popen([self.cluster.kubectl_path, "port-forward", "pod/web", ":8080"], stdout=subprocess.PIPE,
                                      stderr=subprocess.STDOUT, env=self.cluster.env(**env))
                 try:
-                    port = p.stdout.readline().split(":")[1].split(" ")[0]
+                    port = read_line(p).split(":")[1].split(" ")[0]
                     for _ in range(3):
                         self.assertEqual(run(["curl", "-s", "--max-time", "10", f"http://127.0.0.1:{port}/hostname"]).stdout, "web")
                 finally:
@@ -146,7 +148,7 @@ class Kubectl(unittest.TestCase):
 
     def test_edit_diff_explain_discovery(self):
         self.k("create", "configmap", "cm", "--from-literal=a=1")
-        self.k("edit", "configmap", "cm", env={"EDITOR": "sed -i s/a:.*/a:\\ changed/"})
+        self.k("edit", "configmap", "cm", env={"EDITOR": "sed -i s/^\\ \\ a:.*/\\ \\ a:\\ changed/"})
         self.assertEqual(self.cluster.get("configmap", "cm")["data"]["a"], "changed")
         manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\ndata: {a: other}\n"
         p = self.k("diff", "-f", "-", stdin=manifest, check=False)
