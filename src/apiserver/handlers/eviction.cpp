@@ -112,11 +112,8 @@ Handling take_disruption(RequestContext* c, const Document* pod, const std::stri
   o.admission = false;
   o.tracking.manager = manager_of(*c);
   WallTime now = c->now;
-  o.make = [name, now](const Document* current) {
-    Result<Document> made = decrement(*current, name, now);
-    if (made) apimachinery::erase_meta(*made, "resourceVersion");
-    return made;
-  };
+  // The resourceVersion stays: budgets are not updated without one, and a lost race calls this again with the newer object.
+  o.make = [name, now](const Document* current) { return decrement(*current, name, now); };
   Result<Written> w = co_await update_object(c, budgets, std::move(o));
   co_return w ? Result<void>() : Result<void>(w.status());
 }
