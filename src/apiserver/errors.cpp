@@ -38,7 +38,9 @@ Document status_document(const Status& status, std::string_view continue_token) 
     if (!c.field.empty()) cause["field"] = c.field;
     out["causes"].push_back(std::move(cause));
   }
-  if (!out.empty()) d["details"] = std::move(out);
+  // Errors that no registry made have empty details, as clients of upstream see them.
+  bool bare = status.is(Reason::NotFound) || status.is(Reason::MethodNotAllowed) || status.is(Reason::NotAcceptable) || status.is(Reason::UnsupportedMediaType);
+  if (!out.empty() || bare) d["details"] = std::move(out);
   return d;
 }
 
@@ -75,7 +77,7 @@ Status generic_not_found() {
 }
 
 Status too_large_resource_version(std::int64_t asked, std::int64_t current) {
-  Status s(Reason::Timeout, "Too large resource version: " + std::to_string(asked) + ", current: " + std::to_string(current));
+  Status s(Reason::Timeout, "Timeout: Too large resource version: " + std::to_string(asked) + ", current: " + std::to_string(current));
   s.mutable_details().causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
   s.mutable_details().retry_after_seconds = 1;
   return s;

@@ -100,7 +100,9 @@ Document DiscoveryCache::resource_list(std::string_view group, std::string_view 
     }
   }
   std::string gv = group.empty() ? std::string(version) : std::string(group) + "/" + std::string(version);
-  return {{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", gv}, {"resources", std::move(list)}};
+  Document d = {{"kind", "APIResourceList"}, {"groupVersion", gv}, {"resources", std::move(list)}};
+  if (!group.empty()) d["apiVersion"] = "v1";  // the oldest group never told it
+  return d;
 }
 
 Document DiscoveryCache::aggregated_list(bool core_group) const {
@@ -146,7 +148,7 @@ Handling DiscoveryCache::api_versions(RequestContext* c) {
   std::string server = core_.options.advertise_address.empty()
                            ? host
                            : core_.options.advertise_address + ":" + std::to_string(core_.options.advertise_port);
-  Document d = {{"kind", "APIVersions"}, {"apiVersion", "v1"}, {"versions", core_.registry.versions("")},
+  Document d = {{"kind", "APIVersions"}, {"versions", core_.registry.versions("")},
                 {"serverAddressByClientCIDRs", Document::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", server}}})}};
   co_return co_await send_document(c, 200, std::move(d), discovery_type("APIVersions"));
 }

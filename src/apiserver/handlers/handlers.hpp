@@ -21,5 +21,7 @@ Handling handle_virtual(RequestContext* c);
 
 // --- the rest
 Handling handle_non_resource(RequestContext* c);
+// 404 in plain text: nothing is served below this path.
+Handling page_not_found(RequestContext* c);
 
 }  // namespace onebin::apiserver

@@ -59,7 +59,7 @@ Handling health(RequestContext* c, std::string kind, std::string single) {
       if (check.status.is_ok()) co_return co_await send_text(c, 200, "text/plain; charset=utf-8", "ok");
       co_return co_await send_text(c, 500, "text/plain; charset=utf-8", "internal server error: " + check.status.message() + "\n");
     }
-    co_return generic_not_found();
+    co_return co_await page_not_found(c);
   }
   auto excluded = c->query.all("exclude");
   std::string text;
@@ -135,7 +135,9 @@ Handling handle_non_resource(RequestContext* c) {
   } else if (path == "/openid/v1/jwks") {
     co_return co_await oidc(c, true);
   }
-  co_return generic_not_found();
+  co_return co_await page_not_found(c);
 }
+
+Handling page_not_found(RequestContext* c) { return send_text(c, 404, "text/plain; charset=utf-8", "404 page not found\n"); }
 
 }  // namespace onebin::apiserver

@@ -8,6 +8,8 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
 
+#include <algorithm>
+
 namespace onebin::apiserver {
 
 using apimachinery::find_member;
@@ -366,25 +368,37 @@ void carry_system_fields(Document& object, const Document& old) {
   meta.erase("selfLink");
 }
 
+// Equal as objects, but for the named members.
+bool equal_but(const Document& a, const Document& b, std::initializer_list<std::string_view> ignored) {
+  if (!a.is_object() || !b.is_object()) return a == b;
+  auto skip = [&](const std::string& key) { return std::find(ignored.begin(), ignored.end(), key) != ignored.end(); };
+  auto x = a.begin(), y = b.begin();
+  for (;;) {
+    while (x != a.end() && skip(x.key())) ++x;
+    while (y != b.end() && skip(y.key())) ++y;
+    if (x == a.end() || y == b.end()) return x == a.end() && y == b.end();
+    if (x.key() != y.key() || x.value() != y.value()) return false;
+    ++x;
+    ++y;
+  }
+}
+
 // managedFields whose only change is their time are as they were, so that a write that changes nothing is none.
 void keep_times(Document& object, const Document& old) {
   Document& meta = apimachinery::object_at(object, "metadata");
+  const Document& was_meta = apimachinery::member(old, "metadata");
   Document* now = find_member(meta, "managedFields");
-  const Document* was = find_member(apimachinery::member(old, "metadata"), "managedFields");
+  const Document* was = find_member(was_meta, "managedFields");
   if (!now || !was || now->size() != was->size()) return;
-  Document stripped_meta = meta;
-  auto timeless = [](Document list) {
-    for (auto& e : list) e.erase("time");
-    return list;
-  };
-  if (timeless(*now) != timeless(*was)) return;
-  Document a = object, b = old;
-  for (Document* d : {&a, &b}) {
-    Document& m = apimachinery::object_at(*d, "metadata");
-    m.erase("managedFields");
-    m.erase("resourceVersion");
-  }
-  if (a == b) *now = *was;
+  for (std::size_t i = 0; i < now->size(); ++i)
+    if (!equal_but((*now)[i], (*was)[i], {"time"})) return;
+  if (equal_but(object, old, {"metadata"}) && equal_but(meta, was_meta, {"managedFields", "resourceVersion"})) *now = *was;
+}
+
+Status uid_conflict(const Served& served, const UpdateOptions& o, std::string_view asked, std::string_view actual) {
+  std::string why = "StorageError: invalid object, Code: 4, Key: " + served.storage_key(o.ns, o.name) + ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ";
+  why.append(asked).append(", UID in object meta: ").append(actual);
+  return conflict(served.kind->plural, o.name, why, served.kind->group);
 }
 
 async::Task<Result<Written>> store_update(RequestContext* c, const Served* served, const UpdateOptions* o, Document object, const Document* old,
@@ -394,6 +408,7 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
   Status ns_ok = check_namespace(*served, o->ns, object);
   if (!ns_ok) co_return ns_ok;
   carry_system_fields(object, *old);
+  set_meta(object, "resourceVersion", std::to_string(current->revision));
   bool status = o->subresource == "status";
   Reserved reserved(nullptr);
   if (o->update_strategy) {
@@ -481,7 +496,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
       if (!apimachinery::resource_version_of(*fresh).empty() && apimachinery::resource_version_of(*fresh) != "0")
         co_return optimistic_lock_conflict(k.group, k.plural, o.name);
       if (!apimachinery::uid_of(*fresh).empty())
-        co_return conflict(k.plural, o.name, "Precondition failed: UID in precondition: " + std::string(apimachinery::uid_of(*fresh)) + ", UID in object meta: ", k.group);
+        co_return uid_conflict(*served, o, apimachinery::uid_of(*fresh), "");
       Result<Written> made = co_await create_object(c, served, o.ns, std::move(*fresh), {o.tracking, o.options});
       if (!made && made.is(Reason::AlreadyExists) && tries < kUpdateTries) {
         Result<void> waited = co_await c->core.cacher.wait_current();
@@ -499,7 +514,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
     std::string asked(apimachinery::resource_version_of(object));
     std::string_view uid = o.precondition_uid.empty() ? apimachinery::uid_of(object) : std::string_view(o.precondition_uid);
     if (!uid.empty() && uid != apimachinery::uid_of(*old))
-      co_return conflict(k.plural, o.name, "Precondition failed: UID in precondition: " + std::string(uid) + ", UID in object meta: " + std::string(apimachinery::uid_of(*old)), k.group);
+      co_return uid_conflict(*served, o, uid, apimachinery::uid_of(*old));
     bool pinned = !asked.empty() && asked != "0";
     if (!pinned && !served->strategy->unconditional_update && o.update_strategy) {
       FieldErrors errors{field_invalid(FieldPath("metadata").child("resourceVersion"), 0, "must be specified for an update")};

@@ -24,9 +24,7 @@ Result<Patch::Type> patch_type(const RequestContext& c) {
   if (t == "application/merge-patch+json") return Patch::Type::Merge;
   if (t == "application/strategic-merge-patch+json" && strategic) return Patch::Type::StrategicMerge;
   if (t == "application/apply-patch+yaml") return Patch::Type::Apply;
-  std::string accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
-  if (strategic) accepted += ", application/strategic-merge-patch+json";
-  return Status(Reason::UnsupportedMediaType, "the body of the request was in an unknown format - accepted media types include: " + accepted);
+  return Status(Reason::UnsupportedMediaType, "415: Unsupported Media Type");
 }
 
 Result<Document> patch_options(const RequestContext& c, bool apply) {
@@ -49,12 +47,17 @@ void note(std::vector<std::string>& warnings, std::string text) {
   warnings.push_back(std::move(text));
 }
 
-Status take_report(RequestContext& c, const Patch& patch, apimachinery::DecodeReport report, std::string_view kind) {
+// What the patch made cannot be the object that it should be.
+Status bad_outcome(const Document& object, std::string why) {
+  FieldErrors errors{field_invalid(FieldPath("patch"), apimachinery::encode_json(object, nullptr), std::move(why))};
+  return apimachinery::invalid("", "", "", errors);
+}
+
+Status take_report(RequestContext& c, const Patch& patch, apimachinery::DecodeReport report, const Document* object) {
   if (report.problems.empty()) return Status::ok();
   if (patch.validation == FieldValidation::Strict) {
-    std::string text = join(report.problems, ", ");
-    (void)kind;
-    return bad_request("strict decoding error: " + text);
+    std::string text = "strict decoding error: " + join(report.problems, ", ");
+    return object ? bad_outcome(*object, std::move(text)) : bad_request(std::move(text));
   }
   if (patch.validation == FieldValidation::Warn)
     for (auto& p : report.problems) note(c.warnings, std::move(p));
@@ -91,7 +94,7 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   }
   if (p.type == Patch::Type::Json ? !d->is_array() : !d->is_object())
     co_return bad_request("json: cannot unmarshal the body of the request into a patch of its type");
-  Status s = take_report(*c, p, std::move(report), "");
+  Status s = take_report(*c, p, std::move(report), nullptr);
   if (!s) co_return s;
   p.body = std::move(*d);
   co_return Result<Patch>(std::move(p));
@@ -124,10 +127,9 @@ Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSc
   apimachinery::DecodeReport report;
   if (Status s = apimachinery::conform(*made, *kind->type, o, &report); !s) {
     if (!s.is(Reason::BadRequest)) return s;
-    FieldErrors errors{field_invalid(FieldPath("patch"), apimachinery::encode_json(patch.body, nullptr), s.message())};
-    return apimachinery::invalid(kind->group, kind->kind, current ? apimachinery::name_of(*current) : "", errors);
+    return bad_outcome(*made, s.message());
   }
-  if (Status s = take_report(c, patch, std::move(report), kind->kind); !s) return s;
+  if (Status s = take_report(c, patch, std::move(report), patch.type == Patch::Type::Apply ? nullptr : &*made); !s) return s;
   return made;
 }
 

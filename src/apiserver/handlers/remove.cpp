@@ -86,9 +86,9 @@ Status check_preconditions(const Served& served, const DeleteOptions& o, const D
   std::string name(apimachinery::name_of(object));
   std::string_view uid = apimachinery::uid_of(object), version = apimachinery::resource_version_of(object);
   if (o.uid && *o.uid != uid)
-    return conflict(served.kind->plural, name, "the UID in the precondition (" + *o.uid + ") does not match the UID in record (" + std::string(uid) + "). The object might have been deleted and then recreated", served.kind->group);
+    return conflict(served.kind->kind, name, "the UID in the precondition (" + *o.uid + ") does not match the UID in record (" + std::string(uid) + "). The object might have been deleted and then recreated", served.kind->group);
   if (o.resource_version && *o.resource_version != version)
-    return conflict(served.kind->plural, name, "the ResourceVersion in the precondition (" + *o.resource_version + ") does not match the ResourceVersion in record (" + std::string(version) + "). The object might have been modified", served.kind->group);
+    return conflict(served.kind->kind, name, "the ResourceVersion in the precondition (" + *o.resource_version + ") does not match the ResourceVersion in record (" + std::string(version) + "). The object might have been modified", served.kind->group);
   return Status::ok();
 }
 
@@ -276,6 +276,8 @@ Handling handle_delete(RequestContext* c) {
   Result<DeleteOptions> o = co_await read_delete_options(c);
   if (!o) co_return o.status();
   const Served* served = c->served;
+  if (served->strategy->gc == GcPolicy::Orphan && served->kind->kind == "Job" && o->propagation.empty() && !o->orphan)
+    c->warnings.push_back("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning");
   std::optional<bool> orphan = o->orphan;
   Result<Deleted> d = co_await delete_object(c, served, served->namespaced() ? c->info.ns : std::string(), c->info.name, std::move(*o));
   if (!d) co_return d.status();

@@ -108,6 +108,7 @@ Handling rules_review(RequestContext* c, Document body) {
     resource.push_back(std::move(d));
   }
   for (const auto& r : rules.non_resource) other.push_back({{"verbs", r.verbs}, {"nonResourceURLs", r.non_resource_urls}});
+  body["spec"] = Document::object();
   body["status"] = {{"resourceRules", std::move(resource)}, {"nonResourceRules", std::move(other)}, {"incomplete", rules.incomplete}};
   if (!rules.error.empty()) body["status"]["evaluationError"] = rules.error;
   co_return co_await send_document(c, 201, std::move(body), c->served->kind->type);

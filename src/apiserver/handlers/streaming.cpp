@@ -7,6 +7,7 @@
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/net/proxy.hpp>
+#include <onebin/net/websocket.hpp>
 
 namespace onebin::apiserver {
 
@@ -136,6 +137,79 @@ Handling to_kubelet(RequestContext* c, std::string node, std::string target) {
   co_return r;
 }
 
+constexpr std::size_t kErrorText = 4096;
+
+// Sends a body piece by piece, as it comes.
+Handling pump(net::ClientResponse* from, RequestContext* c) {
+  std::string buffer;
+  for (;;) {
+    Result<void> ready = co_await from->wait_readable();
+    if (!ready) co_return ready;
+    buffer.resize(16 * 1024);
+    Result<std::size_t> n = co_await from->read_some(buffer.data(), buffer.size());
+    if (!n) co_return n.status();
+    if (*n == 0) co_return Result<void>();
+    Result<void> w = co_await c->writer.write(std::string_view(buffer).substr(0, *n));
+    if (w) w = co_await c->writer.flush();
+    if (!w) co_return w;
+  }
+}
+
+// The same as messages of a WebSocket: binary, or text in base64.
+Handling pump_to_socket(net::ClientResponse* from, net::WebSocket* socket) {
+  bool text = starts_with(socket->protocol(), "base64.");
+  Result<void> w = co_await socket->send(std::string_view(), !text);
+  std::string buffer;
+  while (w) {
+    Result<void> ready = co_await from->wait_readable();
+    if (!ready) co_return ready;
+    buffer.resize(16 * 1024);
+    Result<std::size_t> n = co_await from->read_some(buffer.data(), buffer.size());
+    if (!n) co_return n.status();
+    if (*n == 0) break;
+    std::string_view piece = std::string_view(buffer).substr(0, *n);
+    std::string encoded;
+    if (text) encoded = base64_encode(piece);
+    w = co_await socket->send(text ? std::string_view(encoded) : piece, !text);
+  }
+  if (w) w = co_await socket->close();
+  co_return w;
+}
+
+Handling stream_log(RequestContext* c, std::string node, std::string target) {
+  Result<net::HttpClient*> client = c->core.kubelets->of(node);
+  if (!client) co_return client.status();
+  net::ClientRequest q;
+  q.target = std::move(target);
+  Result<net::ClientResponsePtr> answer = co_await (*client)->request(std::move(q));
+  if (!answer) {
+    if (answer.is(Reason::Cancelled)) co_return answer.status();
+    co_return internal_error("Get \"" + (*client)->base().to_string() + "\": " + answer.status().message());
+  }
+  net::ClientResponse& r = **answer;
+  if (r.status >= 400) {
+    Result<std::string> text = co_await r.read_body(kErrorText);
+    Status s(reason_from_http_code(r.status), text ? std::string(trim(*text)) : std::string("the kubelet refused the request"));
+    s.mutable_details().name = c->info.name;
+    s.mutable_details().kind = "pods";
+    s.set_code(r.status);
+    co_return s;
+  }
+  if (net::is_websocket_upgrade(c->request)) {
+    Result<net::WebSocketPtr> socket = co_await net::websocket_accept(c->request, c->writer, {"binary.k8s.io", "base64.binary.k8s.io"});
+    if (!socket) co_return socket.status();
+    Result<void> sent = co_await pump_to_socket(&r, socket->get());
+    co_return sent;
+  }
+  Result<void> w = co_await c->writer.start(200, answer_headers(*c, "text/plain"));
+  if (!w) co_return w;
+  w = co_await c->writer.flush();
+  if (!w) co_return w;
+  w = co_await pump(&r, c);
+  if (!w) co_return w;
+  co_return co_await c->writer.finish();
+}
+
 }  // namespace
 
 Handling handle_pod_stream(RequestContext* c) {
@@ -172,7 +246,7 @@ Handling handle_pod_stream(RequestContext* c) {
     if (!q) co_return q.status();
     if (node.empty()) co_return co_await send_text(c, 200, "text/plain", "");
     std::string query = q->encode();
-    co_return co_await to_kubelet(c, node, "/containerLogs/" + where + "/" + net::percent_encode(*container) + (query.empty() ? "" : "?" + query));
+    co_return co_await stream_log(c, node, "/containerLogs/" + where + "/" + net::percent_encode(*container) + (query.empty() ? "" : "?" + query));
   }
   if (node.empty()) co_return bad_request("pod " + c->info.name + " does not have a host assigned");
   net::Query q = stream_query(c->query, sub == "exec");
@@ -385,14 +459,7 @@ Handling plain_proxy(RequestContext* c, net::HttpClient* client, std::string tar
   if (r.content_length >= 0) headers.add("Content-Length", std::to_string(r.content_length));
   if (c->request.method == "HEAD" || r.status == 204 || r.status == 304) co_return co_await c->writer.send(r.status, std::move(headers), {});
   Result<void> w = co_await c->writer.start(r.status, std::move(headers));
-  std::string buffer(16 * 1024, '\0');
-  while (w) {
-    Result<std::size_t> n = co_await r.read_some(buffer.data(), buffer.size());
-    if (!n) co_return n.status();
-    if (*n == 0) break;
-    w = co_await c->writer.write(std::string_view(buffer).substr(0, *n));
-    if (w) w = co_await c->writer.flush();
-  }
+  if (w) w = co_await pump(&r, c);
   if (!w) co_return w;
   co_return co_await c->writer.finish();
 }

@@ -91,9 +91,24 @@ class ReplicaSetStrategy final : public Workload {
   void default_strategy(Document&) const override {}
 };
 
+// The generation of a DaemonSet's template, which old clients read from an annotation.
+constexpr const char* kTemplateGeneration = "deprecated.daemonset.template.generation";
+
 class DaemonSetStrategy final : public Workload {
  public:
   using Workload::Workload;
+  void set_defaults(Document& o) const override {
+    Workload::set_defaults(o);
+    Document& annotations = apimachinery::object_at(apimachinery::object_at(o, "metadata"), "annotations");
+    if (!annotations.contains(kTemplateGeneration)) annotations[kTemplateGeneration] = "1";
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Workload::prepare_for_update(c, o, old);
+    std::int64_t was = std::strtoll(std::string(string_at(apimachinery::annotations_of(old), kTemplateGeneration)).c_str(), nullptr, 10);
+    if (was < 1) was = 1;
+    if (!semantically_equal(at_path(o, {"spec", "template"}), at_path(old, {"spec", "template"}))) ++was;
+    apimachinery::set_annotation(o, kTemplateGeneration, std::to_string(was));
+  }
   void default_strategy(Document& spec) const override {
     Document& s = apimachinery::object_at(spec, "updateStrategy");
     default_to(s, "type", "RollingUpdate");
@@ -110,7 +125,11 @@ class StatefulSetStrategy final : public Workload {
   void default_strategy(Document& spec) const override {
     Document& s = apimachinery::object_at(spec, "updateStrategy");
     default_to(s, "type", "RollingUpdate");
-    if (string_at(s, "type") == "RollingUpdate") default_to(apimachinery::object_at(s, "rollingUpdate"), "partition", 0);
+    if (string_at(s, "type") == "RollingUpdate") {
+      Document& r = apimachinery::object_at(s, "rollingUpdate");
+      default_to(r, "partition", 0);
+      default_to(r, "maxUnavailable", 1);
+    }
     Document* claims = find_member(spec, "volumeClaimTemplates");
     if (!claims || !claims->is_array()) return;
     for (auto& c : *claims) {

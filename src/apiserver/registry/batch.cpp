@@ -51,6 +51,10 @@ class JobStrategy final : public Strategy {
     Strategy::apply_defaults(o);
     Document& s = o["spec"];
     if (!counts) s["completions"] = s["parallelism"] = 1;
+    if (!given(s, "completionMode")) s["completionMode"] = "NonIndexed";
+    if (!given(s, "suspend")) s["suspend"] = false;
+    if (!given(s, "manualSelector")) s["manualSelector"] = false;
+    if (!given(s, "parallelism")) s["parallelism"] = 1;
     if (!given(s, "backoffLimit")) s["backoffLimit"] = given(s, "backoffLimitPerIndex") ? 2147483647 : 6;
     if (!given(s, "podReplacementPolicy")) s["podReplacementPolicy"] = given(s, "podFailurePolicy") ? "Failed" : "TerminatingOrFailed";
     default_pod_template(s);
@@ -60,7 +64,11 @@ class JobStrategy final : public Strategy {
   void prepare_for_create(WriteContext& c, Document& o) const override {
     Strategy::prepare_for_create(c, o);
     Document& spec = apimachinery::object_at(o, "spec");
-    if (apimachinery::bool_at(spec, "manualSelector")) return;
+    if (!apimachinery::bool_at(spec, "manualSelector")) select_own_pods(o, spec);
+    const Document own = at_path(spec, {"template", "metadata", "labels"});
+    if (apimachinery::labels_of(o).empty() && own.is_object() && !own.empty()) apimachinery::object_at(o, "metadata")["labels"] = own;
+  }
+  static void select_own_pods(const Document& o, Document& spec) {
     std::string uid(apimachinery::uid_of(o)), name(apimachinery::name_of(o));
     Document& labels = apimachinery::object_at(apimachinery::object_at(apimachinery::object_at(spec, "template"), "metadata"), "labels");
     for (const char* key : {"batch.kubernetes.io/job-name", "job-name"})

@@ -2,6 +2,7 @@
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
+#include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/quantity.hpp>
@@ -192,14 +193,26 @@ class ServiceAccountStrategy final : public Base {
   using Base::Base;
 };
 
+// An Event's source is its source.component, or who reports it where that is empty.
+std::string event_source(std::string_view message) {
+  std::string_view component = message_string(message, {5, 1});
+  return std::string(component.empty() ? message_string(message, {14}) : component);
+}
+
 class EventStrategy final : public Base {
  public:
   explicit EventStrategy(const KindSchema& k) : Base(k) {
+    // Selectors read what is stored: core events, whichever group asks.
+    const KindSchema* stored = api::find_kind("", "v1", "Event");
     bool core = k.group.empty();
+    auto add = [&](std::string_view name, std::string_view path) { selectable.push_back(make_selectable(*stored->type, name, path)); };
     for (const char* f : {"kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"})
-      select(std::string(core ? "involvedObject." : "regarding.") + f, std::string("involvedObject.") + f);
-    for (const char* f : {"reason", "reportingComponent", "type"}) select(core || std::string_view(f) != "reportingComponent" ? f : "reportingController", f);
-    select("source", "source.component");
+      add(std::string(core ? "involvedObject." : "regarding.") + f, std::string("involvedObject.") + f);
+    for (const char* f : {"reason", "type"}) add(f, f);
+    add(core ? "reportingComponent" : "reportingController", "reportingComponent");
+    if (!core) return;
+    selectable.push_back(make_selectable(*stored->type, "source", "source.component"));
+    selectable.back().custom = event_source;
     // Events of the newer API name their source only as the reporting controller.
     selectable.back().custom = [](std::string_view event) {
       std::string_view component = message_string(event, {5, 1});

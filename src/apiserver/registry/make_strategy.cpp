@@ -34,8 +34,9 @@ void set_flags(Strategy& s) {
   if (kind == "Job" || kind == "ReplicationController") s.gc = GcPolicy::Orphan;
   if (kind == "Event") s.gc = GcPolicy::Unsupported;
   if (g == "rbac.authorization.k8s.io") s.name_rule = name_is_path_segment;
+  if (kind == "ClusterTrustBundle" || kind == "IPAddress") s.name_rule = name_is_path_segment;
   if (g.empty() && kind == "Namespace") s.name_rule = name_is_dns_label;
-  if (g.empty() && kind == "Service") s.name_rule = name_is_dns1035_label;
+  if (g.empty() && kind == "Service") s.name_rule = name_is_dns_label;
 }
 
 StrategyPtr make_strategy(const KindSchema& kind) {

@@ -27,6 +27,7 @@ class PodStrategy final : public Strategy {
   }
 
   void set_defaults(Document& pod) const override {
+    unite_ips(pod);
     Document* spec = find_member(pod, "spec");
     if (!spec || !spec->is_object()) return;
     default_pod_spec(*spec);
@@ -98,13 +99,6 @@ class PodStrategy final : public Strategy {
     }
     Document& status = apimachinery::object_at(pod, "status");
     if (string_at(status, "qosClass").empty() && !string_at(member(old, "status"), "qosClass").empty()) status["qosClass"] = string_at(member(old, "status"), "qosClass");
-    // podIP is the first of podIPs, whichever of the two the writer knows.
-    for (auto [one, many] : {std::pair<const char*, const char*>{"podIP", "podIPs"}, {"hostIP", "hostIPs"}}) {
-      std::string ip(string_at(status, one));
-      const Document& ips = each(status, many);
-      if (!ip.empty() && ips.empty()) status[many] = Document::array({{{"ip", ip}}});
-      else if (ip.empty() && !ips.empty()) status[one] = string_at(ips[0], "ip");
-    }
   }
 
   void validate_status_update(WriteContext&, const Document& pod, const Document& old, FieldErrors& errors) const override {
@@ -123,6 +117,15 @@ class PodStrategy final : public Strategy {
   }
 
  private:
+  // podIP is the first of podIPs, whichever of the two the writer knows.
+  static void unite_ips(Document& pod) {
+    Document* status = find_member(pod, "status");
+    if (!status || !status->is_object()) return;
+    std::string ip(string_at(*status, "podIP"));
+    const Document& ips = each(*status, "podIPs");
+    if (!ip.empty() && ips.empty()) (*status)["podIPs"] = Document::array({{{"ip", ip}}});
+    else if (ip.empty() && !ips.empty()) (*status)["podIP"] = string_at(ips[0], "ip");
+  }
   static void requests_from_limits(Document& c) {
     Document* resources = find_member(c, "resources");
     if (!resources || !resources->is_object()) return;

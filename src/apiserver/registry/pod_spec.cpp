@@ -127,6 +127,8 @@ void validate_selector(const Document& object, FieldErrors& errors, bool require
   FieldPath path = FieldPath("spec").child("selector");
   if (!selector.is_object()) {
     if (required) errors.push_back(field_required(path));
+    const Document& labels = apimachinery::at_path(object, {"spec", "template", "metadata", "labels"});
+    errors.push_back(field_invalid(FieldPath("spec").child("template").child("metadata").child("labels"), labels.is_object() ? labels : Document::object(), "`selector` does not match template `labels`"));
     return;
   }
   FieldErrors found = apimachinery::validate_label_selector(selector, path);
