@@ -94,7 +94,8 @@ class NodeIpam final : public Controller {
     auto r = co_await client_.patch<v1::Node>("", key, PatchType::StrategicMerge, patch.dump());
     if (!r) {
       for (std::size_t i = 0; i < got.size(); ++i) sets_[i].release(got[i]);
-      co_return ReconcileResult{r.is(Reason::NotFound) ? Status() : r.status()};
+      // Invalid: the node has its ranges already, and the cache will say so.
+      co_return ReconcileResult{r.is(Reason::NotFound) || r.is(Reason::Invalid) ? Status() : r.status()};
     }
     co_return ReconcileResult{};
   }
