@@ -69,15 +69,12 @@ class Validator {
  private:
   void field(const FieldSchema& f, const Document* value, const Document* old, bool update, const Step& at) {
     if (value && value->is_null() && !f.nullable) value = nullptr;
+    if (missing(f, value)) add(field_required(path(at)));
     if (update && f.immutable && !semantically_equal(value, old)) {
       add(field_invalid(path(at), value ? *value : Document(), "field is immutable"));
       return;
     }
-    if (missing(f, value)) {
-      add(field_required(path(at)));
-      return;
-    }
-    if (!value) return;
+    if (!value || missing(f, value)) return;
     switch (f.cardinality) {
       case Cardinality::List: list(f, *value, old, at); break;
       case Cardinality::Map: map(f, *value, old, at); break;

@@ -68,7 +68,21 @@ FieldErrors validate_nonnegative(long long value, const FieldPath& path) {
   return {field_invalid(path, value, "must be greater than or equal to 0")};
 }
 
-FieldErrors validate_object_meta(const Document& meta, bool namespaced, NameRule rule, const FieldPath& path) {
+namespace {
+
+// Built-in kinds take only finalizers with a domain before the slash, but for Kubernetes' own three.
+void own_finalizers(FieldErrors& out, const Document& finalizers, const FieldPath& path) {
+  auto names = strings_of(finalizers);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto& f = names[i];
+    if (f.find('/') == std::string::npos && f != "orphan" && f != "foregroundDeletion" && f != "kubernetes")
+      out.push_back(field_invalid(path.index(i), f, "name is neither a standard finalizer name nor is it fully qualified"));
+  }
+}
+
+}  // namespace
+
+FieldErrors validate_object_meta(const Document& meta, bool namespaced, NameRule rule, const FieldPath& path, bool built_in) {
   FieldErrors out;
   auto generate = text_of(meta, "generateName"), name = text_of(meta, "name"), ns = text_of(meta, "namespace");
   if (!generate.empty()) name_problems(out, rule(generate, true), path.child("generateName"), generate);
@@ -84,10 +98,11 @@ FieldErrors validate_object_meta(const Document& meta, bool namespaced, NameRule
   common_meta(out, meta, path);
   append(out, validate_finalizers(member(meta, "finalizers"), path.child("finalizers")));
   append(out, validate_managed_fields(member(meta, "managedFields"), path.child("managedFields")));
+  if (built_in) own_finalizers(out, member(meta, "finalizers"), path.child("finalizers"));
   return out;
 }
 
-FieldErrors validate_object_meta_update(const Document& now, const Document& before, const FieldPath& path) {
+FieldErrors validate_object_meta_update(const Document& now, const Document& before, const FieldPath& path, bool built_in) {
   FieldErrors out;
   if (!string_at(before, "deletionTimestamp").empty())
     append(out, validate_no_new_finalizers(member(now, "finalizers"), member(before, "finalizers"), path.child("finalizers")));
@@ -102,6 +117,7 @@ FieldErrors validate_object_meta_update(const Document& now, const Document& bef
     immutable_meta(out, now, before, name, nullptr, path);
   common_meta(out, now, path);
   append(out, validate_managed_fields(member(now, "managedFields"), path.child("managedFields")));
+  if (built_in) own_finalizers(out, member(now, "finalizers"), path.child("finalizers"));
   return out;
 }
 

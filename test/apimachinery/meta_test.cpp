@@ -136,6 +136,16 @@ TEST_CASE("owner references and finalizers are validated") {
         Texts{"metadata: Invalid value: [\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"});
 }
 
+TEST_CASE("built-in kinds take finalizers with a domain, or Kubernetes' own") {
+  auto with = [](const char* finalizer) { return Document{{"name", "a"}, {"finalizers", {finalizer}}}; };
+  FieldPath p("metadata");
+  CHECK(validate_object_meta(with("example.com/f"), false, name_is_dns_subdomain, p).empty());
+  CHECK(validate_object_meta(with("foregroundDeletion"), false, name_is_dns_subdomain, p).empty());
+  CHECK(texts(validate_object_meta(with("mine"), false, name_is_dns_subdomain, p)) ==
+        Texts{"metadata.finalizers[0]: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified"});
+  CHECK(validate_object_meta(with("mine"), false, name_is_dns_subdomain, p, false).empty());
+}
+
 TEST_CASE("what an update may not change") {
   FieldPath p("metadata");
   auto old = meta(R"({"name":"a","namespace":"n","uid":"u","creationTimestamp":"2026-01-01T00:00:00Z","resourceVersion":"1","generation":2})");
@@ -152,11 +162,11 @@ TEST_CASE("what an update may not change") {
               "metadata.uid: Invalid value: \"v\": field is immutable", "metadata.creationTimestamp: Invalid value: null: field is immutable"});
   auto dying = old;
   dying["deletionTimestamp"] = "2026-01-02T00:00:00Z";
-  dying["finalizers"] = {"b"};
+  dying["finalizers"] = {"x.y/b"};
   auto more = dying;
-  more["finalizers"] = {"b", "a"};
+  more["finalizers"] = {"x.y/b", "x.y/a"};
   CHECK(texts(validate_object_meta_update(more, dying, p)) ==
-        Texts{"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"a\"}"});
+        Texts{"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x.y/a\"}"});
 }
 
 TEST_CASE("request options are validated") {

@@ -12,9 +12,10 @@ struct TypeSchema;
 
 inline constexpr std::size_t kTotalAnnotationSizeLimit = 256 * 1024;
 
-// `meta` is the object's metadata. Create: after name generation. Update: both as they would be stored.
-FieldErrors validate_object_meta(const Document& meta, bool namespaced, NameRule rule, const FieldPath& path);
-FieldErrors validate_object_meta_update(const Document& new_meta, const Document& old_meta, const FieldPath& path);
+// `meta` is the object's metadata. Create: after name generation. Update: both as they would be stored. Kinds that are not
+// built in take finalizers without a domain too.
+FieldErrors validate_object_meta(const Document& meta, bool namespaced, NameRule rule, const FieldPath& path, bool built_in = true);
+FieldErrors validate_object_meta_update(const Document& new_meta, const Document& old_meta, const FieldPath& path, bool built_in = true);
 
 FieldErrors validate_annotations(const Document& annotations, const FieldPath& path);
 FieldErrors validate_owner_references(const Document& references, const FieldPath& path);
