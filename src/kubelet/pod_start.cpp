@@ -12,6 +12,8 @@
 namespace onebin::kubelet {
 namespace {
 
+// How long a failed pull is shown as such before the status says that the kubelet waits.
+constexpr Duration kShowBackoffAfter = std::chrono::seconds(3);
 constexpr Duration kPrepareBackoffMin = std::chrono::milliseconds(500), kPrepareBackoffMax = std::chrono::seconds(122);
 
 std::string pod_full_name(const core::Pod& p) { return p.metadata.name + "_" + p.metadata.namespace_ + "(" + p.metadata.uid + ")"; }
@@ -225,6 +227,7 @@ async::Task<Result<void>> PodWorker::start_container(core::Container c, std::str
   if (!pulled.image) {
     if (pulled.image.is(Reason::Cancelled)) co_return pulled.image.status();
     if (pulled.retry_after > Duration::zero()) wake_in(pulled.retry_after);
+    if (pulled.reason == "ErrImagePull") wake_in(kShowBackoffAfter);
     co_return fail_start(c, pulled.reason, pulled.image.status(), false);
   }
   Result<void> volumes = co_await pull_image_volumes();

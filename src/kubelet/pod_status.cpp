@@ -7,7 +7,6 @@ namespace onebin::kubelet {
 namespace {
 
 constexpr const char* kStatusUnknown = "ContainerStatusUnknown";
-constexpr Duration kRestartGrace = std::chrono::seconds(10);
 
 template <class State>
 void set_waiting(State& s, std::string reason, std::string message = {}) {
@@ -179,7 +178,7 @@ bool ready(const StatusInput& in, const core::Container& c, const core::Containe
   if (!c.readiness_probe) return true;
   if (auto v = ProbeVerdicts::get(in.probes->readiness, id)) return *v == ProbeVerdict::Success;
   // Not probed since the kubelet started: what ran before then keeps its readiness.
-  if (time_or_zero(s.state.running->started_at).wall() >= in.kubelet_start - kRestartGrace) return false;
+  if (time_or_zero(s.state.running->started_at).wall() >= in.kubelet_start) return false;
   const auto* was = find_condition(in.pod->status, "Ready");
   return was && was->status == "True";
 }
@@ -355,6 +354,9 @@ void fill_addresses(const StatusInput& in, core::PodStatus& status) {
     for (const auto& p : in.old->pod_ips) pod_ips.push_back(p.ip);
     for (std::size_t i = pod_ips.size(); i < in.host_ips.size(); ++i) pod_ips.push_back(in.host_ips[i]);
   }
+  // A pod that has ended keeps the address that it had.
+  if (pod_ips.empty() && (in.terminal || is_terminal(status.phase)))
+    for (const auto& p : in.old->pod_ips) pod_ips.push_back(p.ip);
   for (const auto& ip : pod_ips) {
     core::PodIP p;
     p.ip = ip;
