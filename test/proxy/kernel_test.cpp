@@ -37,29 +37,32 @@ struct Cluster {
   NodeInfo info;
   std::map<std::string, Service> services;
 
-  Cluster() {
+  explicit Cluster(bool v6 = false) {
     shell("rm -rf " + run_dir);
     join_nodes(node, "172.31.0.1/24", client, "172.31.0.2/24");
     node.call([&] {
       PodNetworkConfig c;
       c.run_dir = run_dir;
       c.node_ip = ip("172.31.0.1");
-      c.cluster_cidrs = {*Prefix::parse("10.42.0.0/16")};
+      c.cluster_cidrs = {*Prefix::parse("10.42.0.0/16"), *Prefix::parse("fd42::/48")};
       auto n = make_pod_network(c);
       REQUIRE(n);
       network = std::move(*n);
       socket = std::move(*nft::Socket::open());
       keeper = std::make_unique<nft::TableKeeper>(*socket, "onebin");
       REQUIRE(ensure_service_route(*Prefix::parse("10.43.0.0/16"), 1450));
+      if (v6) REQUIRE(ensure_service_route(*Prefix::parse("fd43::/112"), 1450));
     });
-    REQUIRE(node.await<Result<void>>([&] { return network->set_pod_cidrs({*Prefix::parse("10.42.0.0/24")}); }));
+    std::vector<Prefix> pods{*Prefix::parse("10.42.0.0/24")};
+    if (v6) pods.push_back(*Prefix::parse("fd42::/64"));
+    REQUIRE(node.await<Result<void>>([&] { return network->set_pod_cidrs(pods); }));
     a = pod("a");
     b = pod("b");
     info.name = "n1";
     info.ips = {ip("172.31.0.1")};
-    info.pod_cidrs = {*Prefix::parse("10.42.0.0/24")};
-    info.cluster_cidrs = {*Prefix::parse("10.42.0.0/16")};
-    info.service_cidrs = {*Prefix::parse("10.43.0.0/16")};
+    info.pod_cidrs = pods;
+    info.cluster_cidrs = {*Prefix::parse("10.42.0.0/16"), *Prefix::parse("fd42::/48")};
+    info.service_cidrs = {*Prefix::parse("10.43.0.0/16"), *Prefix::parse("fd43::/112")};
     node.call([&] {
       auto r = keeper->replace(base_table(info));
       INFO(r.status().to_string());
@@ -205,6 +208,36 @@ TEST_CASE("session affinity holds a client to its endpoint while it is one") {
   s.ports[0].endpoints = both;
   c.set(s);
   CHECK(fetch_many(c.client_path(), "172.31.0.1:30080") == second);
+}
+
+TEST_CASE("IPv6 services, beside IPv4 ones") {
+  if (!can_make_namespaces()) { WARN("no namespaces here"); return; }
+  Cluster c(true);
+  REQUIRE(c.a.ips.size() == 2);
+  for (auto& n : {&c.node, &c.client}) shell("ip -n " + n->name() + " addr add fd31::" + (n == &c.node ? "1" : "2") + "/64 dev up0 nodad");
+  std::string server = "exec socat TCP6-LISTEN:8080,fork,reuseaddr SYSTEM:\"echo ";
+  Background sa(c.a.netns_path, server + "a \\$SOCAT_PEERADDR\""), sb(c.b.netns_path, server + "b \\$SOCAT_PEERADDR\"");
+  REQUIRE(wait_listening(c.a.netns_path, 8080));
+  REQUIRE(wait_listening(c.b.netns_path, 8080));
+  Service s = web(c);
+  s.cluster_ips.push_back(ip("fd43::5"));
+  for (const auto* p : {&c.a, &c.b}) s.ports[0].endpoints.push_back(ep(p->ips[1], 8080));
+  c.set(s);
+  CHECK(fetch_many(c.node_path(), "[fd43::5]:80").size() == 2);
+  CHECK(fetch_many(c.node_path(), "10.43.0.5:80").size() == 2);
+  Answers from_pod = fetch_many(c.a.netns_path, "[fd43::5]:80");
+  CHECK(from_pod.count("b [fd42:0000:0000:0000:0000:0000:0000:0001]") == 1);
+  CHECK(from_pod.size() == 2);  // the other one is itself, by way of the node
+  CHECK(fetch_many(c.client_path(), "[fd31::1]:30080").size() == 2);
+  CHECK(fetch(c.a.netns_path, "[fd43::5]:81") == "refused");
+  CHECK(fetch(c.node_path(), "[fd43::5]:81") == "refused");
+  s.affinity_seconds = 60;
+  c.set(s);
+  CHECK(fetch_many(c.client_path(), "[fd31::1]:30080").size() == 1);
+  s.ports[0].endpoints.clear();
+  c.set(s);
+  CHECK(fetch(c.a.netns_path, "[fd43::5]:80") == "refused");
+  CHECK(fetch(c.client_path(), "[fd31::1]:30080") == "refused");
 }
 
 TEST_CASE("a thousand services: the whole table and one change") {
