@@ -1,6 +1,7 @@
 #include "apiserver/core.hpp"
 
 #include "apiserver/allocators.hpp"
+#include "apiserver/authn/impersonation.hpp"
 #include "apiserver/bootstrap.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/discovery.hpp"
@@ -161,89 +162,27 @@ Handling Core::authenticate(RequestContext* c) {
   co_return Result<void>();
 }
 
-namespace {
-Attributes impersonation_attributes(const UserInfo& user, std::string group, std::string resource, std::string name) {
-  Attributes a;
-  a.user = &user;
-  a.verb = "impersonate";
-  a.group = std::move(group);
-  a.version = a.group.empty() ? "v1" : "v1";
-  a.resource = std::move(resource);
-  a.name = std::move(name);
-  a.is_resource = true;
-  return a;
-}
-}  // namespace
-
-// Impersonate-User, -Group, -Uid, -Extra-*: each needs the right to impersonate it.
 Handling Core::impersonate(RequestContext* c) {
-  const auto& headers = c->request.headers;
-  std::string user(headers.get("Impersonate-User"));
-  UserInfo as;
-  std::vector<Attributes> needed;
-  for (auto g : headers.all("Impersonate-Group")) {
-    as.groups.emplace_back(g);
-    needed.push_back(impersonation_attributes(c->user, "", "groups", std::string(g)));
-  }
-  as.uid = headers.get("Impersonate-Uid");
-  if (!as.uid.empty()) needed.push_back(impersonation_attributes(c->user, "authentication.k8s.io", "uids", as.uid));
-  for (const auto& [name, value] : headers) {
-    constexpr std::string_view kExtra = "impersonate-extra-";
-    if (name.size() <= kExtra.size() || !iequals(std::string_view(name).substr(0, kExtra.size()), kExtra)) continue;
-    std::string raw = to_lower(std::string_view(name).substr(kExtra.size()));
-    std::string key = net::percent_decode(raw).value_or(raw);
-    as.extra[key].push_back(value);
-    Attributes a = impersonation_attributes(c->user, "authentication.k8s.io", "userextras", value);
-    a.subresource = key;
-    needed.push_back(std::move(a));
-  }
-  if (user.empty()) {
-    if (needed.empty()) co_return Result<void>();
-    co_return internal_error("requested " + std::to_string(needed.size()) + " impersonations without impersonating a user");
-  }
-  as.name = user;
-  constexpr std::string_view kServiceAccount = "system:serviceaccount:";
-  if (starts_with(user, kServiceAccount)) {
-    auto parts = split(std::string_view(user).substr(kServiceAccount.size()), ':');
-    if (parts.size() == 2) {
-      Attributes a = impersonation_attributes(c->user, "", "serviceaccounts", parts[1]);
-      a.ns = parts[0];
-      needed.push_back(std::move(a));
-      if (as.groups.empty()) as.groups = {"system:serviceaccounts", "system:serviceaccounts:" + parts[0]};
-    }
-  } else {
-    needed.push_back(impersonation_attributes(c->user, "", "users", user));
-  }
-  for (const auto& a : needed) {
-    Authorized d = co_await security.authorizer->authorize(a);
-    if (d.decision == Decision::Allow) continue;
-    std::string why = "User \"" + c->user.name + "\" cannot impersonate resource \"" + a.resource + "\" in API group \"" + a.group +
-                      (a.ns.empty() ? "\" at the cluster scope" : "\" in the namespace \"" + a.ns + "\"");
-    co_return forbidden(a.group, a.resource, a.name, why);
-  }
-  bool anonymous = user == kAnonymousUser;
-  if (anonymous && !as.in_group(kUnauthenticatedGroup)) as.groups.emplace_back(kUnauthenticatedGroup);
-  if (!anonymous && !as.in_group(kAuthenticatedGroup)) as.groups.emplace_back(kAuthenticatedGroup);
-  c->user = std::move(as);
+  Result<std::optional<UserInfo>> wanted = wanted_user(c->request.headers);
+  if (!wanted) co_return wanted.status();
+  if (!*wanted) co_return Result<void>();
+  Result<UserInfo> user = co_await apiserver::impersonate(security.authorizer.get(), std::move(**wanted), attributes_of(c->user, c->info));
+  if (!user) co_return user.status();
+  c->user = std::move(*user);
   co_return Result<void>();
 }
 
 Handling Core::check_authorized(RequestContext* c) {
   Attributes a = attributes_of(c->user, c->info);
   Authorized d = co_await security.authorizer->authorize(a);
-  if (d.decision == Decision::Allow) co_return Result<void>();
-  const RequestInfo& i = c->info;
-  std::string why = "User \"" + c->user.name + "\" cannot ";
-  if (i.is_resource) {
-    std::string resource = i.subresource.empty() ? i.resource : i.resource + "/" + i.subresource;
-    why += i.verb + " resource \"" + resource + "\" in API group \"" + i.group + "\"";
-    why += i.ns.empty() ? " at the cluster scope" : " in the namespace \"" + i.ns + "\"";
-    if (!d.reason.empty()) why += ": " + d.reason;
-    co_return forbidden(i.group, resource.substr(0, resource.find('/')), i.name, why);
+  if (d.decision != Decision::Allow && cacher.applied() < store.current_revision()) {
+    // A right that was just granted counts as soon as its grant was acknowledged.
+    Result<void> fresh = co_await cacher.wait_current();
+    if (!fresh) co_return fresh;
+    d = co_await security.authorizer->authorize(a);
   }
-  why += i.verb + " path \"" + i.path + "\"";
-  if (!d.reason.empty()) why += ": " + d.reason;
-  co_return Status(Reason::Forbidden, "forbidden: " + why);
+  if (d.decision == Decision::Allow) co_return Result<void>();
+  co_return forbidden_request(a, d.reason);
 }
 
 async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo* as) {
