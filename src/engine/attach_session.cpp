@@ -2,6 +2,8 @@
 
 #include <onebin/async/timer.hpp>
 
+#include <sys/socket.h>
+
 namespace onebin::engine {
 
 using shim::Head;
@@ -78,6 +80,7 @@ async::Task<Result<int>> AttachSession::wait() {
 async::Task<void> AttachSession::close() {
   if (closed_) co_return;
   closed_ = true;
+  ::shutdown(socket_.get(), SHUT_RDWR);  // the shim sees it at once
   watch_->cancel();
   ended_queue_.wake_all();
 }

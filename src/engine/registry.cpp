@@ -36,6 +36,9 @@ const RegistryAccess* access_of(const RegistriesConfig& config, const net::Url& 
   for (const auto& name : {url.authority(), url.host + ":" + std::to_string(url.port), url.host}) {
     if (auto at = config.configs.find(name); at != config.configs.end()) return &at->second;
   }
+  if (url.host == "registry-1.docker.io") {
+    if (auto at = config.configs.find("docker.io"); at != config.configs.end()) return &at->second;
+  }
   return nullptr;
 }
 

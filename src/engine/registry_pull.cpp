@@ -234,7 +234,7 @@ async::Task<Result<ImageInfo>> RuncEngine::pull_image(std::string reference, Reg
       last = r.status();
       continue;
     }
-    if (!ref.tag.empty()) pull.record.info.repo_tags = {ref.tagged()};
+    if (ref.digest.empty()) pull.record.info.repo_tags = {ref.tagged()};
     pull.record.info.repo_digests = {ref.name() + "@" + pull.image.top_digest};
     ImageRecord pinned = pull.record;
     Result<void> locked = co_await images_lock_.acquire();

@@ -391,3 +391,56 @@ TEST_CASE("Sandboxes: sysctls, shared memory, the host's namespaces") {
   REQUIRE(::readlink("/proc/self/ns/net", link, sizeof link - 1) > 0);
   CHECK(out.find(link) != std::string::npos);
 }
+
+TEST_CASE("A container with a terminal: attach, resize, detach and attach again") {
+  Fixture f;
+  f.open();
+  f.import({busybox_image()});
+  std::string s = f.sandbox();
+  auto config = Fixture::shell("read x; stty size; echo got $x; read y; echo bye $y; exit 6");
+  config.tty = config.stdin_open = true;
+  config.stdin_once = true;
+  std::string c = f.start(s, config);
+  auto read_until = [&](IoSession* x, const std::string& end) {
+    std::string out;
+    while (out.find(end) == std::string::npos) {
+      auto chunk = f.run(x->read());
+      if (!chunk) break;
+      CHECK(chunk->stream == OutputStream::Stdout);
+      out += chunk->data;
+    }
+    return out;
+  };
+  auto first = f.run(f.engine->attach(c, true));
+  REQUIRE(first.is_ok());
+  REQUIRE(f.run((*first)->resize(120, 40)).is_ok());
+  REQUIRE(f.run((*first)->write("one\n")).is_ok());
+  std::string out = read_until(first->get(), "got one\r\n");
+  CHECK(out.find("40 120\r\n") != std::string::npos);
+  f.run(Fixture::as_result((*first)->close()));
+  auto second = f.run(f.engine->attach(c, true));
+  REQUIRE(second.is_ok());
+  REQUIRE(f.run((*second)->write("two\n")).is_ok());
+  CHECK(read_until(second->get(), "never").find("bye two\r\n") != std::string::npos);
+  CHECK(f.run((*second)->wait()).value_or(-1) == 6);
+  f.run(Fixture::as_result((*second)->close()));
+  CHECK(f.wait_exit(c).exit_code == 6);
+  CHECK(f.output(c).find("got one\r\n") != std::string::npos);
+}
+
+TEST_CASE("An attached reader that takes nothing holds the container up no longer than it stays") {
+  Fixture f;
+  f.open();
+  f.import({busybox_image()});
+  std::string s = f.sandbox();
+  std::string c = f.start(s, Fixture::shell("while ! test -e /go; do sleep 0.02; done; yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 4000000; echo; echo done"));
+  auto lazy = f.run(f.engine->attach(c, false));
+  REQUIRE(lazy.is_ok());
+  CHECK(f.exec(c, {"touch", "/go"}).exit_code == 0);
+  ::usleep(300000);
+  CHECK(f.engine->container_status(c)->state == ContainerState::Running);  // back-pressure
+  f.run(Fixture::as_result((*lazy)->close()));
+  lazy->reset();
+  CHECK(f.wait_exit(c).exit_code == 0);
+  CHECK(ends_with(f.output(c), "done\n"));
+}

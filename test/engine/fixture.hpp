@@ -164,6 +164,10 @@ class Fixture {
     ::umount2((dir + "/netns").c_str(), MNT_DETACH);
     auto mounts = read_file("/proc/self/mounts").value_or("");
     CHECK(mounts.find(dir) == std::string::npos);  // nothing of ours is mounted any more
+    if (engine_was_open) {  // no shim and no container is left, within a moment
+      for (int i = 0; i < 300 && !cgroups.processes(cgroup_root).empty(); ++i) ::usleep(10000);
+      CHECK(cgroups.processes(cgroup_root).empty());
+    }
     (void)cgroups.kill_all(cgroup_root, 9);
     for (int i = 0; i < 100 && !cgroups.remove(cgroup_root); ++i) ::usleep(10000);
     CHECK(!cgroups.exists(cgroup_root));
@@ -196,6 +200,7 @@ class Fixture {
     INFO(opened.status().to_string());
     REQUIRE(opened.is_ok());
     engine = std::move(*opened);
+    engine_was_open = true;
   }
   void close() {
     if (!engine) return;
@@ -334,6 +339,7 @@ class Fixture {
   std::unique_ptr<Engine> engine;
   ContainerStatus last;
   int scripts = 0;
+  bool engine_was_open = false;
 };
 
 }  // namespace engine_test
