@@ -213,11 +213,6 @@ class EventStrategy final : public Base {
     if (!core) return;
     selectable.push_back(make_selectable(*stored->type, "source", "source.component"));
     selectable.back().custom = event_source;
-    // Events of the newer API name their source only as the reporting controller.
-    selectable.back().custom = [](std::string_view event) {
-      std::string_view component = message_string(event, {5, 1});
-      return std::string(component.empty() ? message_string(event, {14}) : component);
-    };
   }
   Duration time_to_live(const Document&) const override { return std::chrono::hours(1); }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
