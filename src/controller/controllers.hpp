@@ -23,5 +23,8 @@ std::unique_ptr<Controller> make_certificate_approver(Context& c);
 std::unique_ptr<Controller> make_certificate_signer(Context& c);
 std::unique_ptr<Controller> make_certificate_cleaner(Context& c);
 std::unique_ptr<Controller> make_token_cleaner(Context& c);
+std::unique_ptr<Controller> make_pvc_protection_controller(Context& c);
+std::unique_ptr<Controller> make_pv_protection_controller(Context& c);
+std::unique_ptr<Controller> make_vac_protection_controller(Context& c);
 
 }  // namespace onebin::controller

@@ -32,6 +32,9 @@ constexpr Maker kMakers[] = {
     {"pod-garbage-collector", make_pod_garbage_collector},
     {"garbage-collector", make_garbage_collector},
     {"token-cleaner", make_token_cleaner},
+    {"pvc-protection-controller", make_pvc_protection_controller},
+    {"pv-protection-controller", make_pv_protection_controller},
+    {"volumeattributesclass-protection-controller", make_vac_protection_controller},
 };
 
 }  // namespace
