@@ -49,6 +49,8 @@ engine::Resources container_resources(const core::Pod& pod, const core::Containe
     if (unified) r.memory_swap_limit = memory->value();
   }
   add_hugepages(c.resources.limits, r);
+  // A kernel out-of-memory kill of one process ends the whole container, as kubelets since 1.28 have it on cgroup v2.
+  if (unified) r.unified["memory.oom.group"] = "1";
   (void)pod;
   return r;
 }
