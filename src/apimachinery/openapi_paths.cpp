@@ -2,6 +2,7 @@
 #include "openapi_schema.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace onebin::apimachinery::openapi {
 namespace {
@@ -36,19 +37,35 @@ std::string title(std::string_view s) {
   return out;
 }
 
-// One operation on the way into a document of either version.
+// One operation on the way into a document of either version. Schemas are JSON text; "" for none.
 struct Operation {
   const OpenApiResource& resource;
-  const char* action;       // x-kubernetes-action
-  std::string id, about;    // operationId, description
-  std::vector<Parameter> parameters;
-  Document body;            // schema; null: none
-  bool patch = false;
-  Document answer;          // schema; null: text
-  bool list = false, created = false;
+  const char* action;     // x-kubernetes-action
+  std::string id, about;  // operationId, description
+  std::span<const Parameter> parameters;
+  std::string body, answer;
+  bool patch = false, list = false, created = false;
 };
 
+std::string dump(const Document& d) { return d.dump(-1, ' ', false, Document::error_handler_t::replace); }
+
+// A JSON text out of parts: what is quoted here are names, and sentences made of names.
+std::string quote(std::string_view s) {
+  bool plain = std::all_of(s.begin(), s.end(), [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; });
+  if (!plain) return dump(std::string(s));
+  return "\"" + std::string(s) + "\"";
+}
+
+template <class List>
+std::string quoted_list(const List& list) {
+  std::string out = "[";
+  for (const char* s : list) out.append(out.size() > 1 ? ",\"" : "\"").append(s).append("\"");
+  return out + "]";
+}
+
 class PathWriter {
+  using Item = std::map<std::string, std::string>;  // member -> JSON
+
  public:
   PathWriter(Definitions& definitions) : d_(definitions), v2_(definitions.version() == Version::V2) {}
 
@@ -61,33 +78,33 @@ class PathWriter {
   }
 
   void add_group_version(const std::string& group, const std::string& version) {
-    Document op = {{"description", "get available resources"},
-                   {"operationId", "get" + (group.empty() ? "Core" : title(group.substr(0, group.find('.')))) + title(version) + "APIResources"}};
-    respond(op, d_.api_resource_list(), false, false);
+    std::string id = "get" + (group.empty() ? "Core" : title(group.substr(0, group.find('.')))) + title(version) + "APIResources";
+    std::string op = R"({"description":"get available resources","operationId":)" + quote(id);
+    respond(op, dump(d_.api_resource_list()), false, false);
     std::string path = group.empty() ? "/api/" + version + "/" : "/apis/" + group + "/" + version + "/";
-    paths_[path]["get"] = std::move(op);
+    paths_[path]["get"] = op + "}";
   }
 
   void write(std::string& out) {
     bool first = true;
     for (const auto& [path, item] : paths_) {
-      out += first ? "\"" : ",\"";
+      out.append(first ? "" : ",").append(quote(path)).append(":{");
       first = false;
-      out.append(path).append("\":").append(item.dump(-1, ' ', false, Document::error_handler_t::replace));
+      bool first_member = true;
+      for (const auto& [name, json] : item) {
+        out.append(first_member ? "\"" : ",\"").append(name).append("\":").append(json);
+        first_member = false;
+      }
+      out += "}";
     }
   }
 
  private:
   static bool has(const OpenApiResource& r, std::string_view verb) { return std::find(r.verbs.begin(), r.verbs.end(), verb) != r.verbs.end(); }
 
-  template <std::size_t N>
-  static std::vector<Parameter> list_of(const Parameter (&p)[N]) {
-    return {p, p + N};
-  }
-
   Operation make(const OpenApiResource& r, const char* verb, const char* action, std::string about) const {
     std::string id = verb + id_part_ + (r.namespaced ? "Namespaced" : "") + r.kind + title(r.subresource);
-    return {r, action, std::move(id), std::move(about), {}, {}, false, {}, false, false};
+    return {r, action, std::move(id), std::move(about), {}, {}, {}, false, false, false};
   }
 
   void resource(const OpenApiResource& r, const std::string& collection) {
@@ -95,8 +112,8 @@ class PathWriter {
     path_parameters(at, r.namespaced, false);
     if (has(r, "list")) {
       auto op = make(r, "list", "list", "list or watch objects of kind " + r.kind);
-      op.parameters = list_of(kList);
-      op.answer = d_.list(r);
+      op.parameters = kList;
+      op.answer = dump(d_.list(r));
       op.list = true;
       put(at, "get", op);
       if (r.namespaced) {
@@ -109,9 +126,9 @@ class PathWriter {
     if (has(r, "create")) put(at, "post", write_operation(r, "create", "post", "create a " + r.kind));
     if (has(r, "deletecollection")) {
       auto op = make(r, "deleteCollection", "deletecollection", "delete collection of " + r.kind);
-      op.parameters = list_of(kCollectionDelete);
-      op.body = d_.delete_options();
-      op.answer = d_.status();
+      op.parameters = kCollectionDelete;
+      op.body = dump(d_.delete_options());
+      op.answer = dump(d_.status());
       put(at, "delete", op);
     }
     if (has(r, "get") || has(r, "update") || has(r, "patch") || has(r, "delete")) item(r, collection + "/{name}");
@@ -123,23 +140,23 @@ class PathWriter {
     std::string what = (r.subresource.empty() ? "the specified " : r.subresource + " of the specified ") + r.kind;
     if (has(r, "get")) {
       auto op = make(r, "read", "get", "read " + what);
-      op.answer = d_.body(r);
+      op.answer = dump(d_.body(r));
       put(at, "get", op);
     }
     if (has(r, "create") && !r.subresource.empty()) put(at, "post", write_operation(r, "create", "post", "create " + what));
     if (has(r, "update")) put(at, "put", write_operation(r, "replace", "put", "replace " + what));
     if (has(r, "patch")) {
       auto op = write_operation(r, "patch", "patch", "partially update " + what);
-      op.parameters = list_of(kPatch);
-      op.body = d_.patch();
+      op.parameters = kPatch;
+      op.body = dump(d_.patch());
       op.patch = true;
       put(at, "patch", op);
     }
     if (has(r, "delete")) {
       auto op = make(r, "delete", "delete", "delete " + what);
-      op.parameters = list_of(kDelete);
-      op.body = d_.delete_options();
-      op.answer = d_.status();
+      op.parameters = kDelete;
+      op.body = dump(d_.delete_options());
+      op.answer = dump(d_.status());
       put(at, "delete", op);
     }
   }
@@ -159,98 +176,90 @@ class PathWriter {
 
   Operation write_operation(const OpenApiResource& r, const char* verb, const char* action, std::string about) {
     auto op = make(r, verb, action, std::move(about));
-    op.parameters = list_of(kWrite);
-    op.body = d_.body(r);
+    op.parameters = kWrite;
+    op.body = dump(d_.body(r));
     op.answer = op.body;
     op.created = true;
     return op;
   }
 
-  Document parameter(const char* name, const char* in, const char* type, bool required) const {
-    Document out = {{"name", name}, {"in", in}};
-    if (required) out["required"] = true;
-    if (v2_) {
-      out["type"] = type;
-      out["uniqueItems"] = true;
-    } else {
-      out["schema"] = {{"type", type}, {"uniqueItems", true}};
+  std::string parameter(const char* name, const char* in, const char* type, bool required) const {
+    std::string out = R"({"name":")" + std::string(name) + R"(","in":")" + in + "\"";
+    if (required) out += R"(,"required":true)";
+    out += v2_ ? "" : R"(,"schema":{)";
+    out.append(v2_ ? "," : "").append(R"("type":")").append(type).append(R"(","uniqueItems":true)");
+    return out + (v2_ ? "}" : "}}");
+  }
+
+  void path_parameters(Item& item, bool namespaced, bool named) const {
+    auto& list = item["parameters"];
+    if (!list.empty()) return;
+    list = "[";
+    if (named) list += parameter("name", "path", "string", true) + ",";
+    if (namespaced) list += parameter("namespace", "path", "string", true) + ",";
+    list += parameter("pretty", "query", "string", false) + "]";
+  }
+
+  // Appends the members that say what comes back.
+  void respond(std::string& op, const std::string& schema, bool list, bool created) const {
+    std::vector<const char*> types(std::begin(kTypes), std::end(kTypes));
+    if (list) types.insert(types.end(), std::begin(kStreams), std::end(kStreams));
+    std::string what;
+    if (!schema.empty() && v2_) {
+      what = R"(,"schema":)" + schema;
+    } else if (!schema.empty()) {
+      what = R"(,"content":{)";
+      for (const char* type : types) what.append(type == types[0] ? "\"" : ",\"").append(type).append(R"(":{"schema":)").append(schema).append("}");
+      what += "}";
     }
-    return out;
-  }
-
-  void path_parameters(Document& item, bool namespaced, bool named) const {
-    if (item.contains("parameters")) return;
-    Document list = Document::array();
-    if (named) list.push_back(parameter("name", "path", "string", true));
-    if (namespaced) list.push_back(parameter("namespace", "path", "string", true));
-    list.push_back(parameter("pretty", "query", "string", false));
-    item["parameters"] = std::move(list);
-  }
-
-  void respond(Document& op, const Document& schema, bool list, bool created) const {
-    auto answer = [&](const char* about) {
-      Document out = {{"description", about}};
-      if (schema.is_null()) return out;
-      if (v2_) {
-        out["schema"] = schema;
-      } else {
-        for (const char* type : kTypes) out["content"][type]["schema"] = schema;
-        if (list)
-          for (const char* type : kStreams) out["content"][type]["schema"] = schema;
-      }
-      return out;
-    };
-    op["responses"] = {{"200", answer("OK")}, {"401", {{"description", "Unauthorized"}}}};
-    if (created) op["responses"]["201"] = answer("Created");
+    op.append(R"(,"responses":{"200":{"description":"OK")").append(what).append("}");
+    if (created) op.append(R"(,"201":{"description":"Created")").append(what).append("}");
+    op += R"(,"401":{"description":"Unauthorized"}})";
     if (!v2_) return;
-    op["schemes"] = {"https"};
-    op["produces"] = Document::array();
-    if (schema.is_null()) {
-      op["produces"].push_back("*/*");
-      return;
-    }
-    for (const char* type : kTypes) op["produces"].push_back(type);
-    if (list)
-      for (const char* type : kStreams) op["produces"].push_back(type);
+    op += R"(,"schemes":["https"],"produces":)";
+    op += schema.empty() ? R"(["*/*"])" : quoted_list(types);
   }
 
-  void put(Document& item, const char* method, const Operation& o) const {
-    const auto& r = o.resource;
-    Document op = {{"description", o.about}, {"operationId", o.id}, {"x-kubernetes-action", o.action}};
-    op["tags"] = {(r.group.empty() ? "core" : r.group.substr(0, r.group.find('.'))) + "_" + r.version};
-    bool other = !r.kind_version.empty();
-    op["x-kubernetes-group-version-kind"] = {
-        {"group", other ? r.kind_group : r.group}, {"version", other ? r.kind_version : r.version}, {"kind", r.kind}};
-    Document parameters = Document::array();
-    for (const auto& p : o.parameters) parameters.push_back(parameter(p.name, "query", p.type, false));
-    if (v2_) op["consumes"] = Document::array({"*/*"});
-    if (!o.body.is_null()) {
-      bool required = o.body != o.answer ? o.patch : true;
-      if (v2_) {
-        Document body = {{"name", "body"}, {"in", "body"}, {"schema", o.body}};
-        if (required) body["required"] = true;
-        parameters.push_back(std::move(body));
-        if (o.patch) op["consumes"] = kPatchTypes;
+  // Appends the members that say what is sent.
+  void request(std::string& op, const Operation& o) const {
+    std::string parameters;
+    for (const auto& p : o.parameters) parameters += (parameters.empty() ? "" : ",") + parameter(p.name, "query", p.type, false);
+    bool required = o.patch || o.body == o.answer;
+    const char* must = required ? R"(,"required":true)" : "";
+    if (v2_ && !o.body.empty())
+      parameters.append(parameters.empty() ? "" : ",").append(R"({"name":"body","in":"body","schema":)").append(o.body).append(must).append("}");
+    if (!parameters.empty()) op.append(R"(,"parameters":[)").append(parameters).append("]");
+    if (v2_) {
+      op.append(R"(,"consumes":)").append(o.patch ? quoted_list(kPatchTypes) : R"(["*/*"])");
+    } else if (!o.body.empty()) {
+      op += R"(,"requestBody":{"content":{)";
+      if (o.patch) {
+        for (const char* type : kPatchTypes) op.append(type == kPatchTypes[0] ? "\"" : ",\"").append(type).append(R"(":{"schema":)").append(o.body).append("}");
       } else {
-        Document content;
-        if (o.patch) {
-          for (const char* type : kPatchTypes) content[type]["schema"] = o.body;
-        } else {
-          content["*/*"]["schema"] = o.body;
-        }
-        op["requestBody"] = {{"content", std::move(content)}};
-        if (required) op["requestBody"]["required"] = true;
+        op.append(R"("*/*":{"schema":)").append(o.body).append("}");
       }
+      op.append("}").append(must).append("}");
     }
-    if (!parameters.empty()) op["parameters"] = std::move(parameters);
+  }
+
+  void put(Item& item, const char* method, const Operation& o) const {
+    const auto& r = o.resource;
+    bool other = !r.kind_version.empty();
+    std::string tag = (r.group.empty() ? "core" : r.group.substr(0, r.group.find('.'))) + "_" + r.version;
+    std::string op = R"({"description":)" + quote(o.about);
+    op.append(R"(,"operationId":)").append(quote(o.id)).append(R"(,"tags":[)").append(quote(tag)).append("]");
+    op.append(R"(,"x-kubernetes-action":")").append(o.action).append("\"");
+    op.append(R"(,"x-kubernetes-group-version-kind":{"group":)").append(quote(other ? r.kind_group : r.group));
+    op.append(R"(,"version":)").append(quote(other ? r.kind_version : r.version)).append(R"(,"kind":)").append(quote(r.kind)).append("}");
+    request(op, o);
     respond(op, o.answer, o.list, o.created);
-    item[method] = std::move(op);
+    item[method] = op + "}";
   }
 
   Definitions& d_;
   bool v2_;
   std::string base_, id_part_;
-  std::map<std::string, Document> paths_;
+  std::map<std::string, Item> paths_;
 };
 
 }  // namespace
