@@ -2,9 +2,20 @@
 #pragma once
 #include "apiserver/handlers/handlers.hpp"
 
+#include <onebin/net/client.hpp>
+#include <onebin/net/proxy.hpp>
+
 namespace onebin::apiserver {
 
 Handling handle_pod_stream(RequestContext* c);  // log, exec, attach, portforward
 Handling handle_proxy(RequestContext* c);       // pods, services, nodes
+
+// --- shared by both
+Handling admit_connect(RequestContext* c);
+// What must not reach who is behind: the client's credentials.
+std::vector<std::string> private_headers(const RequestContext& c);
+void hide_token(net::ProxyOptions& o, const net::Request& request);
+// Sends a body piece by piece, as it comes.
+Handling pump(net::ClientResponse* from, RequestContext* c);
 
 }  // namespace onebin::apiserver
