@@ -14,7 +14,7 @@
 namespace onebin::apiserver {
 namespace {
 
-// In upstream's order. Webhooks and admission policies come before ResourceQuota, which goes last.
+// In upstream's order. Admission policies and webhooks follow, and last of all ResourceQuota.
 void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const PolicyStore> policy) {
   Lister& lister = *deps.lister;
   AdmissionChain& chain = s.admission;
@@ -35,6 +35,7 @@ void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const Po
   chain.add(make_certificate_signing(*s.authorizer));
   chain.add(make_certificate_subject_restriction());
   chain.add(make_default_ingress_class(lister));
+  chain.add(make_pod_topology_labels(lister));
 }
 
 }  // namespace

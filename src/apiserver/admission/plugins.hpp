@@ -27,6 +27,6 @@ std::unique_ptr<AdmissionPlugin> make_storage_object_in_use_protection();
 std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> make_certificate_signing(Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> make_certificate_subject_restriction();
-std::unique_ptr<AdmissionPlugin> make_resource_quota(Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_pod_topology_labels(const Lister& lister);
 
 }  // namespace onebin::apiserver

@@ -1,5 +1,6 @@
 #include "apiserver/authn/service_account_tokens.hpp"
 
+#include "apiserver/cache/object_view.hpp"
 #include "apiserver/rbac/rules.hpp"
 
 #include <onebin/api/core_v1.hpp>
@@ -107,6 +108,7 @@ std::string ServiceAccountIssuer::discovery_document() const {
 Result<ServiceAccountAuthenticator::Claims> ServiceAccountAuthenticator::verified(const std::string& token) {
   std::string hash = sha256(token);
   if (auto it = verified_.find(hash); it != verified_.end()) return it->second;
+  if (string_at(unverified_claims(token), "iss") != options_.service_account_issuer) return Claims();
   ASSIGN_OR_RETURN(Document claims, keys_->verify(token));
   auto kept = std::make_shared<const Document>(std::move(claims));
   if (order_.size() >= kRemembered) {
@@ -120,17 +122,35 @@ Result<ServiceAccountAuthenticator::Claims> ServiceAccountAuthenticator::verifie
 
 namespace {
 
+struct Identity {
+  std::string uid;
+  std::int64_t deleted_since = INT64_MAX;  // Unix seconds, while it is being deleted
+};
+
+// Read from the bytes: this happens at every request.
+template <class T>
+std::optional<Identity> identity_of(const Lister& lister, const std::string& ns, const std::string& name) {
+  const auto& r = api::resource_of<T>();
+  Bytes stored = lister.get(r.group, r.plural, ns, name);
+  if (!stored) return std::nullopt;
+  ObjectView view(*stored);
+  Identity out;
+  out.uid = view.meta_string(meta_field::kUid);
+  if (!view.being_deleted()) return out;
+  Result<T> object = api::from_protobuf<T>(*stored);
+  out.deleted_since = object ? object->metadata.deletion_timestamp.unix_seconds() : 0;
+  return out;
+}
+
 // Whether a claim's object is still the one that the token was bound to.
 template <class T>
 Status check_bound(const Lister& lister, const std::string& ns, const Document& ref, std::string_view kind, std::int64_t now) {
   std::string name(string_at(ref, "name")), uid(string_at(ref, "uid"));
-  auto object = lister.get<T>(ns, name);
+  auto object = identity_of<T>(lister, ns, name);
   if (!object) return invalidated();
-  const auto& meta = object->metadata;
-  if (meta.uid != uid)
-    return unauthorized(std::string(kind) + " UID (" + meta.uid + ") does not match service account " + to_lower(kind) + " ref claim (" + uid + ")");
-  if (!meta.deletion_timestamp.is_zero() && meta.deletion_timestamp.unix_seconds() < now - kLeewaySeconds) return invalidated();
-  return Status::ok();
+  if (object->uid != uid)
+    return unauthorized(std::string(kind) + " UID (" + object->uid + ") does not match service account " + to_lower(kind) + " ref claim (" + uid + ")");
+  return object->deleted_since < now - kLeewaySeconds ? invalidated() : Status::ok();
 }
 
 Status check_times(const Document& claims, std::int64_t now) {
@@ -150,11 +170,10 @@ Result<UserInfo> ServiceAccountAuthenticator::validate(const Document& claims) c
   std::string ns(string_at(about, "namespace"));
   const Document& account_ref = member(about, "serviceaccount");
   std::string name(string_at(account_ref, "name")), uid(string_at(account_ref, "uid"));
-  auto account = lister_.get<core::ServiceAccount>(ns, name);
+  auto account = identity_of<core::ServiceAccount>(lister_, ns, name);
   if (!account) return unauthorized("serviceaccounts \"" + name + "\" not found");
-  if (account->metadata.uid != uid) return unauthorized("service account UID (" + account->metadata.uid + ") does not match claim (" + uid + ")");
-  const auto& deleted = account->metadata.deletion_timestamp;
-  if (!deleted.is_zero() && deleted.unix_seconds() < now - kLeewaySeconds) return unauthorized("service account " + ns + "/" + name + " has been deleted");
+  if (account->uid != uid) return unauthorized("service account UID (" + account->uid + ") does not match claim (" + uid + ")");
+  if (account->deleted_since < now - kLeewaySeconds) return unauthorized("service account " + ns + "/" + name + " has been deleted");
 
   UserInfo user;
   user.name = "system:serviceaccount:" + ns + ":" + name;
@@ -180,9 +199,9 @@ Result<UserInfo> ServiceAccountAuthenticator::validate(const Document& claims) c
 async::Task<Result<std::optional<Authenticated>>> ServiceAccountAuthenticator::authenticate(const Credentials& credentials) {
   std::optional<Authenticated> none;
   if (credentials.bearer_token.empty()) co_return none;
-  if (string_at(unverified_claims(credentials.bearer_token), "iss") != options_.service_account_issuer) co_return none;
   Result<Claims> claims = verified(credentials.bearer_token);
   if (!claims) co_return claims.status();
+  if (!*claims) co_return none;
   std::vector<std::string> own = api_audiences(options_);
   std::vector<std::string> of_token = strings_of(member(**claims, "aud"));
   if (of_token.empty()) of_token = own;

@@ -43,7 +43,7 @@ class ServiceAccountAuthenticator final : public Authenticator {
 
  private:
   using Claims = std::shared_ptr<const apimachinery::Document>;
-  Result<Claims> verified(const std::string& token);
+  Result<Claims> verified(const std::string& token);  // null: the token is not from this issuer
   Result<UserInfo> validate(const apimachinery::Document& claims) const;
 
   std::shared_ptr<const JwtKeys> keys_;

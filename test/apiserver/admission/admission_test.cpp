@@ -342,6 +342,21 @@ TEST_CASE_METHOD(Fixture, "RuntimeClass") {
   CHECK(pod(*p, own).message() == "pods \"x\" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
 }
 
+TEST_CASE_METHOD(Fixture, "PodTopologyLabels: a bound pod has its node's zone") {
+  auto p = make_pod_topology_labels(lister);
+  core::Node node = object<core::Node>("", "n1");
+  node.metadata.labels = {{"topology.kubernetes.io/zone", "z"}, {"other", "1"}};
+  lister.put(node);
+  Document before = parse(R"({"metadata":{"name":"x"},"spec":{}})"), bound = before;
+  bound["spec"]["nodeName"] = "n1";
+  Document running = bound;
+  REQUIRE(update(*p, "", "pods", "Pod", "a", bound, before, &joe, "binding").is_ok());
+  CHECK(bound["metadata"]["labels"] == parse(R"({"topology.kubernetes.io/zone":"z"})"));
+  Document later = running;
+  REQUIRE(update(*p, "", "pods", "Pod", "a", later, running, &joe).is_ok());
+  CHECK_FALSE(later["metadata"].contains("labels"));
+}
+
 namespace {
 class SignerAuthorizer final : public Authorizer {
  public:
