@@ -112,6 +112,12 @@ Result<NlSocket> NlSocket::open(int protocol) {
   return s;
 }
 
+std::uint32_t NlSocket::port() const {
+  sockaddr_nl address{};
+  socklen_t size = sizeof address;
+  return ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 ? address.nl_pid : 0;
+}
+
 Result<void> NlSocket::send(NlMessage& message, std::string_view what) {
   std::string& bytes = message.bytes(++sequence_);
   sockaddr_nl kernel{};

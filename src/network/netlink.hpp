@@ -58,6 +58,7 @@ class NlSocket {
   // Sends a dump (or a query) and gives each answer's payload to `each`.
   Result<void> dump(NlMessage& message, std::string_view what, const std::function<void(const nlmsghdr&, std::string_view)>& each);
   int fd() const { return fd_.get(); }
+  std::uint32_t port() const;  // its own address
 
  private:
   Result<void> send(NlMessage& message, std::string_view what);

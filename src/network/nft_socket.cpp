@@ -36,6 +36,8 @@ class NetlinkSocket final : public Socket {
     return nl_error(what, f.error, f.text);
   }
 
+  std::uint32_t port() const override { return socket_.port(); }
+
  private:
   struct Failure {
     int error = 0;

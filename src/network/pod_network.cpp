@@ -68,6 +68,7 @@ class RealPodNetwork final : public PodNetwork {
   async::Task<Result<void>> teardown(std::string pod_uid) override;
   std::vector<PodNetworkInfo> list() const override;
   async::Task<Result<std::vector<std::string>>> reconcile(std::vector<std::string> live) override;
+  async::Task<Result<void>> guard() override;
 
  private:
   struct Pod {
@@ -371,6 +372,18 @@ async::Task<Result<std::vector<std::string>>> RealPodNetwork::reconcile(std::vec
   });
   std::sort(broken.begin(), broken.end());
   co_return broken;
+}
+
+async::Task<Result<void>> RealPodNetwork::guard() {
+  CO_ASSIGN_OR_RETURN(auto watch, nft::TableWatch::open(config_.table, nft_->port()));
+  for (;;) {
+    Result<void> r = co_await watch->deleted();
+    if (!r) co_return r;
+    log_warn("somebody deleted the pod network's nftables rules; they are restored", {{"table", config_.table}});
+    PodRules now = rules();
+    Result<void> written = co_await async::run_blocking(pool_, [this, now] { return replace_table(now); });
+    if (!written) log_error("the pod network's nftables rules were not restored", {{"error", written.status()}});
+  }
 }
 
 }  // namespace

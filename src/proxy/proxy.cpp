@@ -58,7 +58,9 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     slices_.on_event([weak](const std::string& key, const ApiSlice* before, const ApiSlice* now) {
       if (auto self = weak.lock()) self->on_slice(key, before, now);
     });
+    CO_ASSIGN_OR_RETURN(watch_, nft::TableWatch::open(options_.table, socket_->port()));
     group_.spawn(run());
+    group_.spawn(guard());
     co_return Result<void>();
   }
 
@@ -134,9 +136,20 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     }
   }
 
+  async::Task<Result<void>> guard() {
+    for (;;) {
+      Result<void> r = co_await watch_->deleted();
+      if (!r) co_return r;
+      if (!synced_) continue;  // whatever there is will be replaced
+      log_warn("somebody deleted the service rules; they are restored", {{"table", options_.table}});
+      lost_ = true;
+      changed_.notify();
+    }
+  }
+
   // Until there is something to write. What comes shortly after the first change is taken along.
   async::Task<Result<void>> next_change() {
-    while (dirty_.empty() && !state_.changed()) {
+    while (dirty_.empty() && !state_.changed() && !lost_) {
       Result<void> r;
       if (keeper_->has_stale()) {
         r = co_await async::with_timeout(kCollectAfter, changed_.wait());
@@ -155,7 +168,8 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   async::Task<Result<void>> write() {
     State::Change change;
     Result<void> r;
-    if (!keeper_->in_step()) {
+    if (!keeper_->in_step() || lost_) {
+      lost_ = false;
       nft::Table whole = state_.everything();
       r = co_await async::run_blocking(pool_, [this, &whole] { return keeper_->replace(whole); });
       if (r && !synced_) log_info("service rules are in place", {{"services", state_.size()}});
@@ -181,8 +195,10 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   std::map<std::string, std::set<std::string>> slices_of_;  // service -> its slices
   std::set<std::string> dirty_;
   bool synced_ = false;
+  bool lost_ = false;  // the table in the kernel is not what was written
   async::Notify changed_;
   std::unique_ptr<nft::Socket> socket_;
+  std::unique_ptr<nft::TableWatch> watch_;
   std::unique_ptr<nft::TableKeeper> keeper_;  // used on pool_'s thread while write() waits for it
   async::TaskGroup group_;
   async::BlockingPool pool_;

@@ -57,6 +57,11 @@ std::string tcp_server(int port, const std::string& answer) {
   return "exec socat -T5 TCP6-LISTEN:" + std::to_string(port) + ",fork,reuseaddr SYSTEM:\"echo " + answer + " \\$SOCAT_PEERADDR\"";
 }
 std::string in(const std::string& netns, const std::string& cmd) { return "nsenter --net=" + netns + " " + cmd; }
+async::Task<Result<void>> end_group(async::TaskGroup* group) {
+  group->cancel();
+  co_await group->join();
+  co_return Result<void>();
+}
 std::string fetch(const std::string& netns, const std::string& address) {
   return shell(in(netns, "timeout 5 socat -T3 - TCP:" + address + ",connect-timeout=2 </dev/null")).out;
 }
@@ -164,6 +169,18 @@ TEST_CASE("a restart finds the pods again, and what is dead or damaged goes") {
   REQUIRE(net.setup(pod("e")));
   CHECK(node.sh("nft list table inet onebin-pods").out.find("10.42.7.5 . 10.42.7.5") != std::string::npos);
   CHECK(node.sh("nft list table inet onebin-pods").out.find("10.42.7.1 . 10.42.7.1") != std::string::npos);
+  // With the guard they come back by themselves.
+  async::TaskGroup* guard = nullptr;
+  node.call([&] { guard = new async::TaskGroup("guard"); guard->spawn(net.network->guard()); });
+  node.sh("nft delete table inet onebin-pods");
+  bool back = false;
+  for (int i = 0; i < 100 && !back; ++i) {
+    back = node.sh("nft list table inet onebin-pods").out.find("10.42.7.1 . 10.42.7.1") != std::string::npos;
+    ::usleep(20000);
+  }
+  CHECK(back);
+  REQUIRE(node.await<Result<void>>([&] { return end_group(guard); }));
+  node.call([&] { delete guard; });
   REQUIRE(net.teardown("a"));
   net.close();
   node.call([&] { REQUIRE(remove_pod_network(net.config)); });

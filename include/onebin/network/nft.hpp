@@ -1,6 +1,7 @@
 // nftables as values: tables, chains, rules and sets, their differences, and one transaction over netlink.
 // The expressions are the kernel's own (include/uapi/linux/netfilter/nf_tables.h), one struct each.
 #pragma once
+#include <onebin/async/task.hpp>
 #include <onebin/base/result.hpp>
 #include <onebin/network/address.hpp>
 
@@ -150,7 +151,17 @@ class Socket {
   virtual ~Socket() = default;
   // All of it or nothing. The error names the operation that the kernel refused.
   virtual Result<void> commit(const std::string& table, const Transaction& transaction) = 0;
+  virtual std::uint32_t port() const = 0;  // the netlink address under which it changes tables
   static Result<std::unique_ptr<Socket>> open();
+};
+
+// Tells when somebody else deletes the table or something in it: a firewall that starts anew flushes everything.
+class TableWatch {
+ public:
+  virtual ~TableWatch() = default;
+  virtual async::Task<Result<void>> deleted() = 0;  // one await at a time
+  // What the socket with the address `own_port` does is not told of.
+  static Result<std::unique_ptr<TableWatch>> open(std::string table, std::uint32_t own_port);
 };
 
 // Sends the changes of one table, and clears up after them.

@@ -64,6 +64,9 @@ class PodNetwork {
   // After a restart: tears down every pod that is not in `live`, verifies the others. Returns the uids among `live`
   // whose network is missing or broken (after a reboot, all): their sandboxes must be made anew.
   virtual async::Task<Result<std::vector<std::string>>> reconcile(std::vector<std::string> live_pod_uids) = 0;
+
+  // Runs until it is cancelled: restores the rules of host ports and masquerading when somebody else deletes them.
+  virtual async::Task<Result<void>> guard() { co_return Result<void>(); }
 };
 
 struct PodNetworkConfig {
