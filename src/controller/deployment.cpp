@@ -154,6 +154,9 @@ class Deployments final : public Controller {
     rs.spec.min_ready_seconds = d.spec.min_ready_seconds;
     rs.spec.replicas = new_replicas(d, all, rs);
     annotate(d, rs, revision);
+    // From now on only scaling writes these: scaling in proportion reads what they were.
+    rs.metadata.annotations[kDesired] = std::to_string(replicas_of(d));
+    rs.metadata.annotations[kMaxReplicas] = std::to_string(replicas_of(d) + max_surge(d));
     int size = *rs.spec.replicas;
     Result<ReplicaSet> r = co_await client_.create(d.metadata.namespace_, rs);
     if (r) {
@@ -193,8 +196,6 @@ class Deployments final : public Controller {
       history += (history.empty() ? "" : ",") + old->second;
     }
     a[kRevision] = revision;
-    a[kDesired] = std::to_string(replicas_of(d));
-    a[kMaxReplicas] = std::to_string(replicas_of(d) + max_surge(d));
   }
 
   async::Task<Status> note_revision(Deployment d, std::string revision) {

@@ -120,7 +120,7 @@ std::map<std::string, int> scale_proportionally(const Deployment& d, const std::
   if (active.size() <= 1) {
     const ReplicaSet* only = active.empty() ? fresh : active[0];
     if (!only && !all.empty()) only = &*std::max_element(all.begin(), all.end(), older);
-    if (only && replicas_of(*only) != replicas_of(d)) out[only->metadata.name] = replicas_of(d);
+    if (only) out[only->metadata.name] = replicas_of(d);
     return out;
   }
   if (fresh && replicas_of(*fresh) == replicas_of(d) && fresh->status.available_replicas == replicas_of(d)) {

@@ -258,13 +258,30 @@ class GarbageCollector final : public Controller {
     co_return co_await remove_finalizer(uid, n, kOrphan);
   }
 
+  // Whether `waiter` ends only after `uid`: dependents of dependents that all wait in the foreground, around a circle. Whoever
+  // closes a circle does not wait for it, or none of it would ever go.
+  bool waits_for(const std::string& waiter, const std::string& uid) const {
+    std::set<std::string> seen;
+    std::vector<std::string> next{waiter};
+    while (!next.empty()) {
+      std::string at = std::move(next.back());
+      next.pop_back();
+      if (at == uid) return true;
+      auto node = nodes_.find(at);
+      if (node == nodes_.end() || !node->second.foreground || !seen.insert(at).second) continue;
+      if (auto d = dependents_.find(at); d != dependents_.end()) next.insert(next.end(), d->second.begin(), d->second.end());
+    }
+    return false;
+  }
+
   async::Task<Status> delete_in_foreground(std::string uid, Node n) {
     bool blocked = false;
     if (auto d = dependents_.find(uid); d != dependents_.end())
       for (const auto& dependent : d->second) {
         auto it = nodes_.find(dependent);
         if (it == nodes_.end()) continue;
-        for (const auto& o : it->second.owners) blocked |= o.uid == uid && o.block_owner_deletion && *o.block_owner_deletion;
+        for (const auto& o : it->second.owners)
+          blocked |= o.uid == uid && o.block_owner_deletion && *o.block_owner_deletion && !waits_for(dependent, uid);
         if (!it->second.deleting) queue_.add(dependent);
       }
     if (blocked) co_return Status();  // the last dependent's end brings it back
