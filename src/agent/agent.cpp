@@ -187,6 +187,7 @@ class Agent::Impl {
     c.cluster_cidrs = cluster_cidrs_;
     c.service_cidrs = service_cidrs_;
     ASSIGN_OR_RETURN(network_, network::make_pod_network(std::move(c)));
+    group_.spawn(network_->guard());
     return {};
   }
 
