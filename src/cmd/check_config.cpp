@@ -30,6 +30,12 @@ bool filesystem(const std::string& name) {
   return false;
 }
 
+// A module that the kernel loads by itself when it is first used is as good as one that is there.
+bool loadable(const std::string& release, const std::string& module) {
+  auto r = read_file("/lib/modules/" + release + "/modules.dep", 16u << 20);
+  return r && r->find("/" + module + ".ko") != std::string::npos;
+}
+
 class Report {
  public:
   void check(bool ok, const std::string& what, const std::string& remedy, bool required = true) {
@@ -65,13 +71,13 @@ int run_check_config() {
   r.check(major > 5 || (major == 5 && minor >= 4), "kernel 5.4 or newer", "upgrade the kernel");
   r.check(::geteuid() == 0, "running as root", "run onebin as root (sudo)");
   check_cgroups(r);
-  r.check(filesystem("overlay"), "overlayfs", "modprobe overlay, or enable CONFIG_OVERLAY_FS");
+  r.check(filesystem("overlay") || loadable(u.release, "overlay"), "overlayfs", "modprobe overlay, or enable CONFIG_OVERLAY_FS");
   for (const char* ns : {"net", "pid", "ipc", "uts", "mnt", "user"})
     r.check(path_exists(std::string("/proc/self/ns/") + ns), std::string(ns) + " namespaces", "enable CONFIG_NAMESPACES in the kernel", std::string(ns) != "user");
   int nf = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
   r.check(nf >= 0, "nftables (netfilter netlink)", "modprobe nf_tables, or enable CONFIG_NF_TABLES");
   if (nf >= 0) ::close(nf);
-  r.check(path_exists("/proc/sys/net/netfilter/nf_conntrack_max"), "connection tracking", "modprobe nf_conntrack", false);
+  r.check(path_exists("/proc/sys/net/netfilter/nf_conntrack_max") || loadable(u.release, "nf_conntrack"), "connection tracking", "modprobe nf_conntrack", false);
   r.check(in_path("runc"), "runc", "apt-get install runc");
   r.check(in_path("kubectl"), "kubectl (to drive the cluster)", "put kubectl into PATH; onebin itself does not need it", false);
   if (r.missing()) {
