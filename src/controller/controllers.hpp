@@ -13,6 +13,7 @@ std::unique_ptr<Controller> make_serviceaccount_controller(Context& c);
 std::unique_ptr<Controller> make_root_ca_publisher(Context& c);
 std::unique_ptr<Controller> make_endpoints_controller(Context& c);
 std::unique_ptr<Controller> make_endpointslice_controller(Context& c);
+std::unique_ptr<Controller> make_endpoint_mirroring_controller(Context& c);
 std::unique_ptr<Controller> make_node_lifecycle_controller(Context& c);
 std::unique_ptr<Controller> make_taint_eviction_controller(Context& c);
 std::unique_ptr<Controller> make_pod_garbage_collector(Context& c);

@@ -28,6 +28,7 @@ constexpr Maker kMakers[] = {
     {"job-controller", make_job_controller},
     {"endpoints-controller", make_endpoints_controller},
     {"endpointslice-controller", make_endpointslice_controller},
+    {"endpointslicemirroring-controller", make_endpoint_mirroring_controller},
     {"disruption-controller", make_disruption_controller},
     {"pod-garbage-collector", make_pod_garbage_collector},
     {"garbage-collector", make_garbage_collector},
