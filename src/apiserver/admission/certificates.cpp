@@ -52,7 +52,8 @@ class SignerRight final : public AdmissionPlugin {
     std::string signer(get_string(*old, {"spec", "signerName"}));
     bool allowed = co_await may(&authorizer_, a.user, approval_ ? "approve" : "sign", signer);
     if (allowed) co_return Result<void>();
-    co_return admission_forbidden(a, std::string("user not permitted to ") + (approval_ ? "approve" : "sign") + " requests with signerName " + apimachinery::go_quote(signer));
+    co_return admission_forbidden(
+        a, std::string("user not permitted to ") + (approval_ ? "approve" : "sign") + " requests with signerName " + apimachinery::go_quote(signer));
   }
 
  private:

@@ -39,7 +39,8 @@ class NodeIdentity final : public AdmissionPlugin {
     auto parsed = pki::parse_request(*request);
     if (!parsed) return "unable to parse csr: " + parsed.status().message();
     const std::string& name = parsed->subject.common_name;
-    if (!starts_with(name, kNodePrefix) || name.size() == kNodePrefix.size()) return "the certificate's common name must be system:node:NAME, not \"" + name + "\"";
+    if (!starts_with(name, kNodePrefix) || name.size() == kNodePrefix.size())
+      return "the certificate's common name must be system:node:NAME, not \"" + name + "\"";
     std::string node = name.substr(kNodePrefix.size());
     const Document& annotations = apimachinery::annotations_of(csr);
     std::string_view identity = string_at(annotations, client::kIdentityAnnotation), proof = string_at(annotations, client::kProofAnnotation);

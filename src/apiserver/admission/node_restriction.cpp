@@ -37,9 +37,9 @@ bool label_allowed(std::string_view key) {
   if (in_domain(ns, "node-restriction.kubernetes.io")) return false;
   if (!in_domain(ns, "kubernetes.io") && !in_domain(ns, "k8s.io")) return true;
   if (in_domain(ns, "kubelet.kubernetes.io") || in_domain(ns, "node.kubernetes.io")) return true;
-  for (std::string_view known : {"kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
-                                 "failure-domain.beta.kubernetes.io/region", "beta.kubernetes.io/instance-type", "kubernetes.io/os", "kubernetes.io/arch",
-                                 "beta.kubernetes.io/os", "beta.kubernetes.io/arch"})
+  for (std::string_view known : {"kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
+                                 "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region", "beta.kubernetes.io/instance-type",
+                                 "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/arch"})
     if (key == known) return true;
   return false;
 }
@@ -61,10 +61,11 @@ std::string api_reference(const Document& pod) {
   const Document& spec = member(pod, "spec");
   if (!string_at(spec, "serviceAccountName").empty()) return "serviceaccounts";
   for (const auto& v : items(spec, "volumes")) {
-    for (const auto& [field, what] : {std::pair("configMap", "configmaps (via configmap volumes)"), std::pair("secret", "secrets (via secret volumes)"),
-                                      std::pair("csi", "csidrivers (via CSI volumes)"), std::pair("glusterfs", "endpoints (via glusterFS volumes)"),
-                                      std::pair("persistentVolumeClaim", "persistentvolumeclaims"), std::pair("ephemeral", "persistentvolumeclaims (via ephemeral volumes)"),
-                                      std::pair("azureFile", "secrets (via azureFile volumes)")})
+    for (const auto& [field, what] :
+         {std::pair("configMap", "configmaps (via configmap volumes)"), std::pair("secret", "secrets (via secret volumes)"),
+          std::pair("csi", "csidrivers (via CSI volumes)"), std::pair("glusterfs", "endpoints (via glusterFS volumes)"),
+          std::pair("persistentVolumeClaim", "persistentvolumeclaims"), std::pair("ephemeral", "persistentvolumeclaims (via ephemeral volumes)"),
+          std::pair("azureFile", "secrets (via azureFile volumes)")})
       if (member(v, field).is_object()) return what;
     for (const auto& s : items(member(v, "projected"), "sources"))
       for (const auto& [field, what] : {std::pair("configMap", "configmaps (via projected volumes)"), std::pair("secret", "secrets (via projected volumes)"),
@@ -224,7 +225,8 @@ class NodeRestriction final : public AdmissionPlugin {
     auto kept = lister_.get<core::Pod>(a.ns, name);
     if (!kept) return not_found("pods", name);
     if (kept->metadata.uid != uid)
-      return Why("the UID in the bound object reference (" + std::string(uid) + ") does not match the UID in record. The object might have been deleted and then recreated");
+      return Why("the UID in the bound object reference (" + std::string(uid) +
+                 ") does not match the UID in record. The object might have been deleted and then recreated");
     if (kept->spec.node_name != node) return Why("node requested token bound to a pod scheduled on a different node");
     return audience(node, *kept, a);
   }

@@ -61,12 +61,14 @@ class PriorityAdmission final : public AdmissionPlugin {
     std::string policy = found && found->preemption_policy ? *found->preemption_policy : found ? "" : "PreemptLowerPriority";
     if (found) spec["priorityClassName"] = found->metadata.name;
     if (const Document* given = find_member(spec, "priority"); given && given->is_number_integer() && given->get<std::int64_t>() != priority)
-      return admission_forbidden(a, "the integer value of priority (" + std::to_string(given->get<std::int64_t>()) + ") must not be provided in pod spec; priority admission controller computed " +
-                                        std::to_string(priority) + " from the given PriorityClass name");
+      return admission_forbidden(a, "the integer value of priority (" + std::to_string(given->get<std::int64_t>()) +
+                                        ") must not be provided in pod spec; priority admission controller computed " + std::to_string(priority) +
+                                        " from the given PriorityClass name");
     spec["priority"] = priority;
     if (policy.empty()) return Status::ok();
     if (std::string_view given = string_at(spec, "preemptionPolicy"); !given.empty() && given != policy)
-      return admission_forbidden(a, "the string value of PreemptionPolicy (" + std::string(given) + ") must not be provided in pod spec; priority admission controller computed " + policy +
+      return admission_forbidden(a, "the string value of PreemptionPolicy (" + std::string(given) +
+                                        ") must not be provided in pod spec; priority admission controller computed " + policy +
                                         " from the given PriorityClass name");
     spec["preemptionPolicy"] = policy;
     return Status::ok();

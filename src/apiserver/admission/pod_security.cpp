@@ -156,7 +156,8 @@ class PodSecurity final : public AdmissionPlugin {
     if (old && !significant(*parts.spec, member(*old, "spec"))) co_return Result<void>();
     if (is_pod) {
       auto faults = check_pod_security(policy.enforce, *parts.metadata, *parts.spec);
-      if (!faults.empty()) co_return admission_forbidden(a, "violates PodSecurity " + go_quote(policy.enforce.to_string()) + ": " + describe_faults(faults, true));
+      if (!faults.empty())
+        co_return admission_forbidden(a, "violates PodSecurity " + go_quote(policy.enforce.to_string()) + ": " + describe_faults(faults, true));
     }
     auto faults = check_pod_security(policy.warn, *parts.metadata, *parts.spec);
     if (!faults.empty()) a.warn("would violate PodSecurity " + go_quote(policy.warn.to_string()) + ": " + describe_faults(faults, true));
@@ -169,7 +170,8 @@ class PodSecurity final : public AdmissionPlugin {
     const Document* old = a.operation == Operation::Update ? a.old_object() : nullptr;
     if (!old) return now.errors.empty() ? Status::ok() : apimachinery::invalid("", "Namespace", apimachinery::name_of(*a.object), now.errors);
     NamespacePolicy before = policy_of(apimachinery::string_map(apimachinery::labels_of(*old)));
-    if (!now.errors.empty() && !same_errors(now.errors, before.errors)) return apimachinery::invalid("", "Namespace", apimachinery::name_of(*a.object), now.errors);
+    if (!now.errors.empty() && !same_errors(now.errors, before.errors))
+      return apimachinery::invalid("", "Namespace", apimachinery::name_of(*a.object), now.errors);
     if (now.enforce == before.enforce || now.enforce.level == Level::Privileged) return Status::ok();
     if (now.enforce.minor == before.enforce.minor && now.enforce.level <= before.enforce.level) return Status::ok();
     for (auto& w : existing_pods(std::string(apimachinery::name_of(*a.object)), now.enforce)) a.warn(std::move(w));
@@ -213,8 +215,11 @@ class PodSecurity final : public AdmissionPlugin {
       lines.push_back(s.first + others + ": " + reason);
     }
     std::sort(lines.begin(), lines.end());
-    if (pods.size() < total) out.push_back("new PodSecurity enforce level only checked against the first " + std::to_string(pods.size()) + " of " + std::to_string(total) + " existing pods");
-    if (!lines.empty()) out.push_back("existing pods in namespace " + go_quote(ns) + " violate the new PodSecurity enforce level " + go_quote(enforce.to_string()));
+    if (pods.size() < total)
+      out.push_back("new PodSecurity enforce level only checked against the first " + std::to_string(pods.size()) + " of " + std::to_string(total) +
+                    " existing pods");
+    if (!lines.empty())
+      out.push_back("existing pods in namespace " + go_quote(ns) + " violate the new PodSecurity enforce level " + go_quote(enforce.to_string()));
     std::move(lines.begin(), lines.end(), std::back_inserter(out));
     return out;
   }

@@ -97,7 +97,9 @@ Fault capabilities_baseline(const Pod& pod) {
     bool bad = false;
     for (const auto& cap : items(at_path(c, {"securityContext", "capabilities"}), "add")) {
       std::string name = cap.is_string() ? cap.get<std::string>() : "";
-      if (one_of(name, {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"})) continue;
+      if (one_of(name, {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
+                        "SETUID", "SYS_CHROOT"}))
+        continue;
       bad = true;
       values.insert(name);
     }
@@ -135,7 +137,8 @@ Fault host_ports(const Pod& pod) {
     return bad;
   });
   if (names.empty()) return std::nullopt;
-  return PodSecurityFault{"hostPort", containers(names) + " " + uses(names.size()) + " " + plural("hostPort", ports.size()) + " " + join({ports.begin(), ports.end()}, ", ")};
+  return PodSecurityFault{
+      "hostPort", containers(names) + " " + uses(names.size()) + " " + plural("hostPort", ports.size()) + " " + join({ports.begin(), ports.end()}, ", ")};
 }
 
 Fault probe_hosts(const Pod& pod) {
@@ -153,7 +156,8 @@ Fault probe_hosts(const Pod& pod) {
     for (const char* f : {"postStart", "preStop"}) look(at_path(c, {"lifecycle", f}));
   });
   if (names.empty()) return std::nullopt;
-  return PodSecurityFault{"probe or lifecycle host", containers({names.begin(), names.end()}) + " " + uses(names.size()) + " " + plural("probe or lifecycle host", hosts.size()) + " " + quoted(hosts)};
+  return PodSecurityFault{"probe or lifecycle host", containers({names.begin(), names.end()}) + " " + uses(names.size()) + " " +
+                                                         plural("probe or lifecycle host", hosts.size()) + " " + quoted(hosts)};
 }
 
 Fault privileged(const Pod& pod) {
@@ -236,7 +240,8 @@ Fault seccomp(const Pod& pod, bool must_be_set) {
   std::string who = setters(by_pod, names);
   if (!who.empty()) return PodSecurityFault{"seccompProfile", who + " must not set securityContext.seccompProfile.type to " + quoted(values)};
   if (!must_be_set || missing.empty()) return std::nullopt;
-  return PodSecurityFault{"seccompProfile", "pod or " + containers(missing) + " must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\""};
+  return PodSecurityFault{"seccompProfile",
+                          "pod or " + containers(missing) + " must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\""};
 }
 
 Fault sysctls(const Pod& pod) {
@@ -244,11 +249,20 @@ Fault sysctls(const Pod& pod) {
     int since;
     const char* name;
   };
-  static constexpr Allowed kAllowed[] = {
-      {0, "kernel.shm_rmid_forced"}, {0, "net.ipv4.ip_local_port_range"}, {0, "net.ipv4.tcp_syncookies"}, {0, "net.ipv4.ping_group_range"},
-      {0, "net.ipv4.ip_unprivileged_port_start"}, {27, "net.ipv4.ip_local_reserved_ports"}, {29, "net.ipv4.tcp_keepalive_time"}, {29, "net.ipv4.tcp_fin_timeout"},
-      {29, "net.ipv4.tcp_keepalive_intvl"}, {29, "net.ipv4.tcp_keepalive_probes"}, {32, "net.ipv4.tcp_rmem"}, {32, "net.ipv4.tcp_wmem"},
-      {37, "net.ipv4.tcp_slow_start_after_idle"}, {37, "net.ipv4.tcp_notsent_lowat"}};
+  static constexpr Allowed kAllowed[] = {{0, "kernel.shm_rmid_forced"},
+                                         {0, "net.ipv4.ip_local_port_range"},
+                                         {0, "net.ipv4.tcp_syncookies"},
+                                         {0, "net.ipv4.ping_group_range"},
+                                         {0, "net.ipv4.ip_unprivileged_port_start"},
+                                         {27, "net.ipv4.ip_local_reserved_ports"},
+                                         {29, "net.ipv4.tcp_keepalive_time"},
+                                         {29, "net.ipv4.tcp_fin_timeout"},
+                                         {29, "net.ipv4.tcp_keepalive_intvl"},
+                                         {29, "net.ipv4.tcp_keepalive_probes"},
+                                         {32, "net.ipv4.tcp_rmem"},
+                                         {32, "net.ipv4.tcp_wmem"},
+                                         {37, "net.ipv4.tcp_slow_start_after_idle"},
+                                         {37, "net.ipv4.tcp_notsent_lowat"}};
   Names bad;
   for (const auto& s : items(pod.context(), "sysctls")) {
     std::string_view name = string_at(s, "name");
@@ -305,13 +319,33 @@ Fault restricted_volumes(const Pod& pod) {
     if (fine) continue;
     names.emplace_back(string_at(v, "name"));
     std::string type = "unknown";
-    for (const char* f : {"storageos", "scaleIO", "portworxVolume", "photonPersistentDisk", "azureDisk", "quobyte", "vsphereVolume", "azureFile", "fc", "flocker", "cephfs", "cinder",
-                          "flexVolume", "rbd", "glusterfs", "iscsi", "nfs", "gitRepo", "awsElasticBlockStore", "gcePersistentDisk", "hostPath"})
+    for (const char* f : {"storageos",
+                          "scaleIO",
+                          "portworxVolume",
+                          "photonPersistentDisk",
+                          "azureDisk",
+                          "quobyte",
+                          "vsphereVolume",
+                          "azureFile",
+                          "fc",
+                          "flocker",
+                          "cephfs",
+                          "cinder",
+                          "flexVolume",
+                          "rbd",
+                          "glusterfs",
+                          "iscsi",
+                          "nfs",
+                          "gitRepo",
+                          "awsElasticBlockStore",
+                          "gcePersistentDisk",
+                          "hostPath"})
       if (member(v, f).is_object()) type = f;
     types.insert(std::move(type));
   }
   if (names.empty()) return std::nullopt;
-  return PodSecurityFault{"restricted volume types", plural("volume", names.size()) + " " + quoted(names) + " " + uses(names.size()) + " " + plural("restricted volume type", types.size()) + " " + quoted(types)};
+  return PodSecurityFault{"restricted volume types", plural("volume", names.size()) + " " + quoted(names) + " " + uses(names.size()) + " " +
+                                                         plural("restricted volume type", types.size()) + " " + quoted(types)};
 }
 
 Fault run_as_non_root(const Pod& pod) {

@@ -25,7 +25,8 @@ class PodTopologyLabels final : public AdmissionPlugin {
     auto node = lister_.get<api::core::v1::Node>("", get_string(*a.object, {"spec", "nodeName"}));
     if (!node) co_return Result<void>();
     for (const char* key : {"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
-      if (auto it = node->metadata.labels.find(key); it != node->metadata.labels.end()) apimachinery::make_path(*a.object, {"metadata", "labels"})[key] = it->second;
+      if (auto it = node->metadata.labels.find(key); it != node->metadata.labels.end())
+        apimachinery::make_path(*a.object, {"metadata", "labels"})[key] = it->second;
     co_return Result<void>();
   }
 

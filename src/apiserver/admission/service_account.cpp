@@ -127,7 +127,8 @@ class ServiceAccountAdmission final : public AdmissionPlugin {
     }
     const Document& spec = member(*a.object, "spec");
     std::string account_name(string_at(spec, "serviceAccountName"));
-    if (account_name.empty()) co_return admission_forbidden(a, "no service account specified for pod " + a.ns + "/" + std::string(apimachinery::name_of(*a.object)));
+    if (account_name.empty())
+      co_return admission_forbidden(a, "no service account specified for pod " + a.ns + "/" + std::string(apimachinery::name_of(*a.object)));
     auto account = lister_.get<Account>(a.ns, account_name);
     if (!account) co_return admission_forbidden(a, missing(a.ns, account_name));
     if (!enforces_mountable(*account)) co_return Result<void>();
@@ -182,7 +183,8 @@ class ServiceAccountAdmission final : public AdmissionPlugin {
     for (const auto& v : items(spec, "volumes")) {
       const Document& s = member(v, "secret");
       if (s.is_object() && !allowed.count(string_at(s, "secretName")))
-        return "volume with secret.secretName=\"" + std::string(string_at(s, "secretName")) + "\" is not allowed because service account " + me + " does not reference that secret";
+        return "volume with secret.secretName=\"" + std::string(string_at(s, "secretName")) + "\" is not allowed because service account " + me +
+               " does not reference that secret";
     }
     for (const auto& c : items(spec, "initContainers"))
       if (std::string why = forbidden_env(c, "init container", allowed, me); !why.empty()) return why;
@@ -193,7 +195,8 @@ class ServiceAccountAdmission final : public AdmissionPlugin {
     std::size_t i = 0;
     for (const auto& s : items(spec, "imagePullSecrets")) {
       if (!pull.count(string_at(s, "name")))
-        return "imagePullSecrets[" + std::to_string(i) + "].name=\"" + std::string(string_at(s, "name")) + "\" is not allowed because service account " + me + " does not reference that imagePullSecret";
+        return "imagePullSecrets[" + std::to_string(i) + "].name=\"" + std::string(string_at(s, "name")) + "\" is not allowed because service account " + me +
+               " does not reference that imagePullSecret";
       ++i;
     }
     return {};

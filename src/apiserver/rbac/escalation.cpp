@@ -90,8 +90,8 @@ class EscalationCheck final : public AdmissionPlugin {
     if (missing.empty()) return Status::ok();
     std::set<std::string> lines;
     for (const auto& r : compact_rules(missing)) lines.insert(describe_rule(r));
-    std::string why = "user " + go_quote(a.user->name) + " (groups=" + quoted_list(a.user->groups) + ") is attempting to grant RBAC permissions not currently held:\n" +
-                      join({lines.begin(), lines.end()}, "\n");
+    std::string why = "user " + go_quote(a.user->name) + " (groups=" + quoted_list(a.user->groups) +
+                      ") is attempting to grant RBAC permissions not currently held:\n" + join({lines.begin(), lines.end()}, "\n");
     if (!errors.empty()) why += "; resolution errors: [" + join(errors, ", ") + "]";
     return forbidden(kGroup, a.resource, object_name(a), why);
   }

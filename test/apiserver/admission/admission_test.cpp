@@ -34,14 +34,16 @@ struct Fixture : fakes::Sim {
   UserInfo joe = fakes::user("joe"), n1 = fakes::user("system:node:n1", {"system:nodes", "system:authenticated"});
   std::vector<std::string> warnings;
 
-  Status create(AdmissionPlugin& p, std::string group, std::string resource, std::string kind, std::string ns, Document& o, const UserInfo* u = nullptr, std::string sub = {}) {
+  Status create(AdmissionPlugin& p, std::string group, std::string resource, std::string kind, std::string ns, Document& o, const UserInfo* u = nullptr,
+                std::string sub = {}) {
     auto a = fakes::create_of(std::move(group), std::move(resource), std::move(kind), std::move(ns), &o, u ? u : &joe);
     a.subresource = std::move(sub);
     a.warnings = &warnings;
     return admit(p, a);
   }
   Status pod(AdmissionPlugin& p, Document& o, const UserInfo* u = nullptr) { return create(p, "", "pods", "Pod", "a", o, u); }
-  Status update(AdmissionPlugin& p, std::string group, std::string resource, std::string kind, std::string ns, Document& now, const Document& before, const UserInfo* u, std::string sub = {}) {
+  Status update(AdmissionPlugin& p, std::string group, std::string resource, std::string kind, std::string ns, Document& now, const Document& before,
+                const UserInfo* u, std::string sub = {}) {
     auto a = fakes::create_of(std::move(group), std::move(resource), std::move(kind), std::move(ns), &now, u);
     a.operation = Operation::Update;
     a.subresource = std::move(sub);
@@ -81,7 +83,8 @@ TEST_CASE_METHOD(Fixture, "NamespaceLifecycle") {
 
 TEST_CASE_METHOD(Fixture, "ServiceAccount gives every container its account's token") {
   auto p = make_service_account_admission(lister, rng);
-  Document o = parse(R"({"metadata":{"name":"x"},"spec":{"containers":[{"name":"c"},{"name":"d","volumeMounts":[{"name":"own","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}]}]}})");
+  Document o = parse(
+      R"({"metadata":{"name":"x"},"spec":{"containers":[{"name":"c"},{"name":"d","volumeMounts":[{"name":"own","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}]}]}})");
   Document untouched = o;
   Status s = pod(*p, o);
   CHECK(s.message() == "pods \"x\" is forbidden: error looking up service account a/default: serviceaccount \"default\" not found");
@@ -160,7 +163,8 @@ TEST_CASE_METHOD(Fixture, "Priority") {
   CHECK(pod(*p, o).message() == "pods \"x\" is forbidden: no PriorityClass with name gone was found");
   o = parse(R"({"metadata":{"name":"x"},"spec":{"priority":5}})");
   CHECK(pod(*p, o).message() ==
-        "pods \"x\" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority admission controller computed 1000 from the given PriorityClass name");
+        "pods \"x\" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority admission controller computed 1000 from the "
+        "given PriorityClass name");
   Document second = parse(R"({"metadata":{"name":"other"},"globalDefault":true})");
   CHECK(create(*p, "scheduling.k8s.io", "priorityclasses", "PriorityClass", "", second).message() ==
         "priorityclasses.scheduling.k8s.io \"other\" is forbidden: PriorityClass high is already marked as default. Only one default can exist");
@@ -192,7 +196,8 @@ TEST_CASE_METHOD(Fixture, "NodeRestriction: its own Node, labels, taints, mirror
   secretive["spec"]["volumes"] = parse(R"([{"name":"v","secret":{"secretName":"s"}}])");
   CHECK(pod(*p, secretive, &n1).message() == "pods \"m\" is forbidden: node \"n1\" can not create pods that reference secrets (via secret volumes)");
   Document plain = parse(R"({"metadata":{"name":"m"},"spec":{"nodeName":"n1"}})");
-  CHECK(pod(*p, plain, &n1).message() == "pods \"m\" is forbidden: pod does not have \"kubernetes.io/config.mirror\" annotation, node \"n1\" can only create mirror pods");
+  CHECK(pod(*p, plain, &n1).message() ==
+        "pods \"m\" is forbidden: pod does not have \"kubernetes.io/config.mirror\" annotation, node \"n1\" can only create mirror pods");
 
   core::Pod mine = object<core::Pod>("a", "p", "pod-1");
   mine.spec.node_name = "n1";
@@ -224,7 +229,8 @@ TEST_CASE_METHOD(Fixture, "NodeIdentity: a name belongs to the key that first as
   auto request = [&](const std::string& by) {
     Document o = parse(R"({"metadata":{"name":"csr-1"},"spec":{"signerName":"kubernetes.io/kube-apiserver-client-kubelet"}})");
     o["spec"]["request"] = base64_encode(csr_pem);
-    o["metadata"]["annotations"] = {{client::kIdentityAnnotation, base64_encode(*pki::public_key_of(by))}, {client::kProofAnnotation, base64url_encode(*pki::jws_sign(by, csr_pem))}};
+    o["metadata"]["annotations"] = {{client::kIdentityAnnotation, base64_encode(*pki::public_key_of(by))},
+                                    {client::kProofAnnotation, base64url_encode(*pki::jws_sign(by, csr_pem))}};
     return o;
   };
   auto ask = [&](Document o) { return create(*p, "certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest", "", o, &joining); };
@@ -253,7 +259,8 @@ TEST_CASE_METHOD(Fixture, "PodSecurity in upstream's words") {
   core::Namespace ns = object<core::Namespace>("", "a");
   ns.metadata.labels["pod-security.kubernetes.io/enforce"] = "restricted";
   lister.put(ns);
-  Document o = parse(R"({"metadata":{"name":"x"},"spec":{"hostNetwork":true,"containers":[{"name":"c","securityContext":{"privileged":true},"ports":[{"hostPort":80}]},{"name":"d"}],
+  Document o = parse(
+      R"({"metadata":{"name":"x"},"spec":{"hostNetwork":true,"containers":[{"name":"c","securityContext":{"privileged":true},"ports":[{"hostPort":80}]},{"name":"d"}],
     "volumes":[{"name":"h","hostPath":{"path":"/"}},{"name":"e","emptyDir":{}}]}})");
   CHECK(pod(*p, o).message() ==
         "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": host namespaces (hostNetwork=true), hostPort (container \"c\" uses hostPort 80), "
@@ -275,18 +282,22 @@ TEST_CASE_METHOD(Fixture, "PodSecurity in upstream's words") {
   lister.put(ns);
   Document caps = parse(R"({"metadata":{"name":"x"},"spec":{"containers":[{"name":"c","securityContext":{"capabilities":{"add":["SYS_ADMIN","CHOWN"]}}}]}})");
   CHECK(pod(*p, caps).message() ==
-        "pods \"x\" is forbidden: violates PodSecurity \"baseline:v1.24\": non-default capabilities (container \"c\" must not include \"SYS_ADMIN\" in securityContext.capabilities.add)");
+        "pods \"x\" is forbidden: violates PodSecurity \"baseline:v1.24\": non-default capabilities (container \"c\" must not include \"SYS_ADMIN\" in "
+        "securityContext.capabilities.add)");
   Document labelled = parse(R"({"metadata":{"name":"a","labels":{"pod-security.kubernetes.io/enforce":"strict"}}})");
   CHECK(create(*p, "", "namespaces", "Namespace", "", labelled).message() ==
-        "Namespace \"a\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be one of privileged, baseline, restricted");
+        "Namespace \"a\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be one of privileged, baseline, "
+        "restricted");
   // Tightening tells of the pods that would no longer be taken.
   core::Pod running = object<core::Pod>("a", "old");
   running.spec.host_network = true;
   lister.put(running);
-  Document tight = parse(R"({"metadata":{"name":"a","labels":{"pod-security.kubernetes.io/enforce":"baseline"}}})"), loose = parse(R"({"metadata":{"name":"a"}})");
+  Document tight = parse(R"({"metadata":{"name":"a","labels":{"pod-security.kubernetes.io/enforce":"baseline"}}})"),
+           loose = parse(R"({"metadata":{"name":"a"}})");
   warnings.clear();
   CHECK(update(*p, "", "namespaces", "Namespace", "", tight, loose, &joe).is_ok());
-  CHECK(warnings == std::vector<std::string>{"existing pods in namespace \"a\" violate the new PodSecurity enforce level \"baseline:latest\"", "old: host namespaces"});
+  CHECK(warnings ==
+        std::vector<std::string>{"existing pods in namespace \"a\" violate the new PodSecurity enforce level \"baseline:latest\"", "old: host namespaces"});
 }
 
 TEST_CASE_METHOD(Fixture, "LimitRanger") {
@@ -374,7 +385,9 @@ TEST_CASE_METHOD(Fixture, "certificates: signers' rights, and no masters") {
   auto signing = make_certificate_signing(authorizer);
   Document before = parse(R"({"metadata":{"name":"c"},"spec":{"signerName":"example.com/one"}})"), now = before;
   now["status"]["certificate"] = "eA==";
-  auto decide = [&](AdmissionPlugin& p, const char* sub) { return update(p, "certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest", "", now, before, &joe, sub); };
+  auto decide = [&](AdmissionPlugin& p, const char* sub) {
+    return update(p, "certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest", "", now, before, &joe, sub);
+  };
   CHECK(decide(*approval, "approval").message() ==
         "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: user not permitted to approve requests with signerName \"example.com/one\"");
   CHECK(decide(*signing, "status").is(Reason::Forbidden));
@@ -386,5 +399,6 @@ TEST_CASE_METHOD(Fixture, "certificates: signers' rights, and no masters") {
   Document o = parse(R"({"metadata":{"name":"c"},"spec":{"signerName":"kubernetes.io/kube-apiserver-client"}})");
   o["spec"]["request"] = base64_encode(*pki::create_request(*pki::generate_key(), {"joe", {"system:masters"}}));
   CHECK(create(*subject, "certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest", "", o).message() ==
-        "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed");
+        "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not "
+        "allowed");
 }

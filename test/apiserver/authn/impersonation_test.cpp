@@ -90,5 +90,6 @@ TEST_CASE_METHOD(Fixture, "parts of a user without the user are a bad request") 
   net::Headers headers{{"Impersonate-Uid", "5"}};
   auto wanted = wanted_user(headers);
   CHECK(wanted.is(Reason::BadRequest));
-  CHECK(wanted.status().message() == "requested &user.DefaultInfo{Name:\"\", UID:\"5\", Groups:[]string(nil), Extra:map[string][]string(nil)} without impersonating a user name");
+  CHECK(wanted.status().message() ==
+        "requested &user.DefaultInfo{Name:\"\", UID:\"5\", Groups:[]string(nil), Extra:map[string][]string(nil)} without impersonating a user name");
 }

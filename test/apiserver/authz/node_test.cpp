@@ -15,7 +15,8 @@ struct Fixture : fakes::Sim {
   NodeAuthorizer authorizer{lister, node_rules()};
   UserInfo n1 = fakes::user("system:node:n1", {"system:nodes", "system:authenticated"});
 
-  Authorized ask(std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {}, std::string fields = {}) {
+  Authorized ask(std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {},
+                 std::string fields = {}) {
     Attributes a;
     a.user = &n1;
     a.verb = std::move(verb);
@@ -28,8 +29,10 @@ struct Fixture : fakes::Sim {
     a.is_resource = true;
     return await(authorizer.authorize(a));
   }
-  bool may(std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {}, std::string fields = {}) {
-    return ask(std::move(verb), std::move(group), std::move(resource), std::move(ns), std::move(name), std::move(sub), std::move(fields)).decision == Decision::Allow;
+  bool may(std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {},
+           std::string fields = {}) {
+    return ask(std::move(verb), std::move(group), std::move(resource), std::move(ns), std::move(name), std::move(sub), std::move(fields)).decision ==
+           Decision::Allow;
   }
   core::Pod pod(std::string node) {
     core::Pod p;

@@ -20,7 +20,8 @@ void put_policy(fakes::FakeLister& lister) {
   for (const auto& o : p.role_bindings) lister.put(o);
 }
 
-Attributes asks(const UserInfo& u, std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {}) {
+Attributes asks(const UserInfo& u, std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {},
+                std::string sub = {}) {
   Attributes a;
   a.user = &u;
   a.verb = std::move(verb);
@@ -113,7 +114,8 @@ TEST_CASE_METHOD(Fixture, "the default policy gives components and controllers w
   CHECK(allowed(version));
   version.path = "/metrics";
   CHECK_FALSE(allowed(version));
-  UserInfo approver = user("system:serviceaccount:kube-system:certificate-approver"), nodes = user("system:serviceaccount:kube-system:node-lifecycle-controller");
+  UserInfo approver = user("system:serviceaccount:kube-system:certificate-approver"),
+           nodes = user("system:serviceaccount:kube-system:node-lifecycle-controller");
   CHECK(allowed(asks(approver, "update", "certificates.k8s.io", "certificatesigningrequests", "", "c", "approval")));
   CHECK(allowed(asks(approver, "create", "", "secrets", "kube-system")));
   CHECK_FALSE(allowed(asks(approver, "create", "", "secrets", "default")));
@@ -153,7 +155,8 @@ TEST_CASE_METHOD(Fixture, "nobody grants what they do not hold") {
   Status s = admit(*check, a);
   CHECK(s.is(Reason::Forbidden));
   CHECK(s.message() ==
-        "clusterroles.rbac.authorization.k8s.io \"x\" is forbidden: user \"joe\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n"
+        "clusterroles.rbac.authorization.k8s.io \"x\" is forbidden: user \"joe\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions "
+        "not currently held:\n"
         "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\" \"list\"]}\n"
         "{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}");
   a.user = &root;
