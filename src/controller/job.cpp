@@ -58,7 +58,7 @@ class Jobs final : public Controller {
 
   async::Task<ReconcileResult> reconcile(std::string key) override {
     std::optional<Job> j = jobs_.get(key);
-    if (!j) co_return ReconcileResult{};
+    if (!j) co_return ReconcileResult{co_await release_left_behind(key)};
     if (j->spec.managed_by && *j->spec.managed_by != "kubernetes.io/job-controller") co_return ReconcileResult{};
     std::vector<Pod> pods = owned_.owned_by(j->metadata.uid);
     if (is_finished(*j)) co_return co_await after_end(*j, pods);
@@ -429,6 +429,23 @@ class Jobs final : public Controller {
     s.ready = 0;
     bool ok = verdict.type == "Complete";
     events_.event(client::ref_of(j), ok ? "Normal" : "Warning", ok ? "Completed" : verdict.reason, ok ? "Job completed" : verdict.message);
+  }
+
+  // Pods of a Job that is gone are counted by nobody, and must not wait for it.
+  async::Task<Status> release_left_behind(std::string key) {
+    auto [ns, name] = client::split_key(key);
+    std::vector<Pod> left;
+    std::string prefix = ns + "/";
+    for (auto it = pods_.items().lower_bound(prefix); it != pods_.items().end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+      std::optional<Pod> p = pods_.get(it->first);
+      const auto* o = p ? controller_of(*p) : nullptr;
+      if (o && o->kind == "Job" && o->name == name && has_tracking(*p)) left.push_back(std::move(*p));
+    }
+    for (const auto& p : left) {
+      Status s = co_await drop_finalizer(p);
+      if (!s) co_return s;
+    }
+    co_return Status();
   }
 
   async::Task<Status> drop_finalizer(Pod p) {
