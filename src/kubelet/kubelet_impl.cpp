@@ -98,6 +98,7 @@ async::Task<Result<void>> Kubelet::Impl::start() {
   context_.event = [this](const core::Pod& pod, const std::string& container, const char* type, const char* reason, std::string message) {
     record_event(pod, container, type, reason, std::move(message));
   };
+  context_.refuse_resize = [this](const core::Pod& pod) { return refuse_resize(pod); };
   context_.finished = [this](const std::string& uid) { async::Loop::current().post([this, uid] { remove_worker(uid); }); };
   context_.runtime_handler = [this](std::string name) { return runtime_handler(std::move(name)); };
   context_.node_resolv_conf = read_file(options_.resolv_conf).value_or(std::string());
@@ -181,6 +182,24 @@ AdmissionInput Kubelet::Impl::admission_input() const {
   return in;
 }
 
+std::optional<ResizeState> Kubelet::Impl::refuse_resize(const core::Pod& pod) {
+  for (const char* name : {"cpu", "memory"}) {
+    auto capacity = quantity_in(context_.allocatable, name);
+    Quantity wanted = pod_request(pod, name);
+    if (!capacity) continue;
+    auto number = [&](const Quantity& q) { return std::to_string(std::string_view(name) == "cpu" ? q.milli_value() : q.value()); };
+    if (wanted > *capacity)
+      return ResizeState{true, "Infeasible", std::string("Node didn't have enough capacity: ") + name + ", requested: " + number(wanted) + ", capacity: " + number(*capacity)};
+    Quantity used;
+    for (const auto& [uid, w] : workers_)
+      if (w->holds_resources() && uid != pod.metadata.uid) used += pod_request(w->granted(), name);
+    if (used + wanted > *capacity)
+      return ResizeState{true, "Deferred", std::string("Node didn't have enough resource: ") + name + ", requested: " + number(wanted) + ", used: " + number(used) +
+                                               ", capacity: " + number(*capacity)};
+  }
+  return std::nullopt;
+}
+
 void Kubelet::Impl::add_pod(const core::Pod& pod) {
   auto worker = std::make_unique<PodWorker>(context_, pod);
   // What has been taken before stays taken: a pod is admitted once.
@@ -254,6 +273,8 @@ void Kubelet::Impl::remove_worker(const std::string& uid) {
   std::unique_ptr<PodWorker> w = std::move(i->second);
   workers_.erase(i);
   group_.spawn(retire(std::move(w)));
+  for (auto& [other, worker] : workers_)
+    if (worker->resize_waits()) worker->poke();
 }
 
 async::Task<void> Kubelet::Impl::retire(std::unique_ptr<PodWorker> worker) {

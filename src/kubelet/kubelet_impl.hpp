@@ -44,6 +44,7 @@ class Kubelet::Impl {
   async::Task<void> remove_orphans();
   async::Task<void> remove_orphan(std::string uid);
   AdmissionInput admission_input() const;
+  std::optional<ResizeState> refuse_resize(const core::Pod& pod);
   void on_static_pod(const std::string& uid, const core::Pod* pod);
   async::Task<void> make_mirror(core::Pod pod);
   std::string stats_summary();

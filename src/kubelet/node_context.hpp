@@ -3,6 +3,7 @@
 #include "kubelet/image_puller.hpp"
 #include "kubelet/object_cache.hpp"
 #include "kubelet/pod_cgroups.hpp"
+#include "kubelet/pod_status.hpp"
 #include "kubelet/token_cache.hpp"
 #include "kubelet/volumes/volumes.hpp"
 
@@ -42,6 +43,8 @@ struct NodeContext {
   std::function<Result<EnvMap>(const std::string& ns, bool links)> service_env;
   // An Event about the pod, or about one of its containers.
   std::function<void(const core::Pod& pod, const std::string& container, const char* type, const char* reason, std::string message)> event;
+  // Whether the node could hold the pod with other requests: none if it can; Deferred while others use the room, else Infeasible.
+  std::function<std::optional<ResizeState>(const core::Pod& pod)> refuse_resize;
   // The worker has nothing more to do: the pod is gone from the node.
   std::function<void(const std::string& uid)> finished;
   // "" or "runc" without a RuntimeClass.

@@ -29,7 +29,13 @@ class RealPodCgroups final : public PodCgroups {
   Result<void> update(const core::Pod& pod) override {
     std::string path = pod_cgroup(root_, qos_class(pod), pod.metadata.uid);
     if (!cgroups_.exists(path)) return {};
-    return cgroups_.apply(path, pod_resources(pod, unified()));
+    engine::Resources r = pod_resources(pod, unified());
+    // A limit that is gone is lifted, not left as it was.
+    if (!r.cpu_quota) r.cpu_quota = -1;
+    if (!r.memory_limit) r.memory_limit = -1;
+    requests_[pod.metadata.uid] = {qos_class(pod), pod_request(pod, "cpu").milli_value()};
+    update_burstable();
+    return cgroups_.apply(path, r);
   }
 
   Result<void> remove(const std::string& uid) override {

@@ -71,6 +71,8 @@ async::Task<void> PodWorker::sync() {
 async::Task<Result<void>> PodWorker::sync_body() {
   Result<void> prepared = co_await prepare_pod();
   if (!prepared) co_return prepared;
+  grant_resources();
+  co_await actuate_resources();
   PodActions actions = compute_pod_actions(pod_, runtime_, probes_.verdicts());
   for (auto& kill : actions.to_kill) {
     if (killing_.contains(kill.id)) continue;
@@ -100,7 +102,7 @@ async::Task<Result<void>> PodWorker::sync_body() {
 
 async::Task<Result<void>> PodWorker::prepare_pod() {
   if (cgroup_.empty()) {
-    Result<std::string> made = node_.cgroups->create(pod_);
+    Result<std::string> made = node_.cgroups->create(granted());
     if (!made) {
       event({}, "Warning", "FailedToCreateContainer", "unable to ensure pod container exists: " + made.status().message());
       wake_in(prepare_backoff_ = std::clamp<Duration>(prepare_backoff_ * 2, kPrepareBackoffMin, kPrepareBackoffMax));
@@ -319,6 +321,7 @@ async::Task<Result<engine::ContainerConfig>> PodWorker::configure(core::Containe
 async::Task<Result<void>> PodWorker::create_and_start(core::Container c, engine::ImageInfo image, std::string pid_target) {
   if (runtime_.sandboxes.empty()) co_return Status(Reason::ServiceUnavailable, "the pod's sandbox has gone");
   const std::string sandbox = runtime_.sandboxes.front().id;
+  if (auto has = granted_.find(c.name); has != granted_.end()) c.resources = has->second;
   Result<engine::ContainerConfig> config = co_await configure(c, std::move(image), std::move(pid_target), next_restart_count(c.name));
   if (!config) co_return fail_start(c, "CreateContainerConfigError", config.status());
   Result<std::string> id = co_await async::uncancelled(node_.engine->create_container(sandbox, std::move(*config)));
@@ -330,6 +333,7 @@ async::Task<Result<void>> PodWorker::create_and_start(core::Container c, engine:
     co_return fail_start(c, "RunContainerError", started.status());
   }
   event(c.name, "Normal", "Started", "Container started");
+  actuated_[c.name] = c.resources;
   wait_reasons_.erase(c.name);
   refresh();
   publish();

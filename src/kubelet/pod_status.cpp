@@ -145,8 +145,10 @@ std::vector<core::ContainerStatus> container_statuses(const Lists& l, const std:
       if (seen == 0) {
         add_mount_statuses(c, one);
         if (r.state == ContainerState::Running && old && old->started) one.started = old->started;
-        one.resources = c.resources;
-        one.allocated_resources = c.resources.requests;
+        auto granted = in.granted.find(c.name), actuated = in.actuated.find(c.name);
+        const core::ResourceRequirements& has = granted == in.granted.end() ? c.resources : granted->second;
+        one.allocated_resources = has.requests;
+        one.resources = r.state == ContainerState::Running && actuated != in.actuated.end() ? actuated->second : has;
         s = std::move(one);
       } else {
         s.last_state = one.state;
@@ -338,6 +340,8 @@ void fill_conditions(const StatusInput& in, core::PodStatus& status) {
   ConditionMaker make{in, status};
   core::PodCondition containers_ready = make.containers_ready(all);
   core::PodCondition pod_ready = make.ready(containers_ready);
+  if (in.resize && !is_terminal(status.phase))
+    add_condition(in, status, make.make(in.resize->pending ? "PodResizePending" : "PodResizeInProgress", true, in.resize->reason, in.resize->message));
   add_condition(in, status, make.ready_to_start());
   add_condition(in, status, make.initialized(all));
   add_condition(in, status, std::move(pod_ready));

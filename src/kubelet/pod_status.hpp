@@ -20,6 +20,12 @@ struct PodVerdict {
   std::string disruption_reason;        // "TerminationByKubelet"
 };
 
+// Why a resize has not happened yet. KEP-1287.
+struct ResizeState {
+  bool pending = false;         // PodResizePending: not granted (Deferred, Infeasible); else PodResizeInProgress
+  std::string reason, message;
+};
+
 struct StatusInput {
   const core::Pod* pod = nullptr;
   const core::PodStatus* old = nullptr;             // what was last generated, else the API's
@@ -27,6 +33,9 @@ struct StatusInput {
   const ProbeVerdicts* probes = nullptr;
   std::map<std::string, WaitReason> wait_reasons;   // by container: why its last start failed or waits
   std::optional<PodVerdict> verdict;                // makes the phase Failed
+  // What each container has been granted, and what it runs with; absent: what its definition says.
+  std::map<std::string, core::ResourceRequirements> granted, actuated;
+  std::optional<ResizeState> resize;
   std::vector<std::string> host_ips;
   bool terminal = false;                            // nothing will be restarted any more
   bool may_run = false;                             // containers may still run: no terminal phase yet

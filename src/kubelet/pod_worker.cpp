@@ -53,7 +53,9 @@ PodWorker::PodWorker(NodeContext& node, core::Pod pod)
       references_(references_of(pod_)),
       probes_(*node.engine, [this] { poke(); },
               [this](const std::string& c, const char* type, const char* reason, std::string m) { event(c, type, reason, std::move(m)); }),
-      group_("pod " + pod_key(pod_)) {}
+      group_("pod " + pod_key(pod_)) {
+  grant_resources();
+}
 
 PodWorker::~PodWorker() {
   if (timer_) async::Loop::current().cancel_timer(timer_);
@@ -252,6 +254,7 @@ void PodWorker::publish() {
   in.wait_reasons = wait_reasons_;
   in.verdict = verdict_;
   in.host_ips = node_.options->node_ips;
+  fill_resize(in);
   in.terminal = stage_ == Stage::Terminating || stage_ == Stage::Terminated;
   in.may_run = runtime_.any_running() || (stage_ != Stage::Terminated && !rejected_);
   in.now = clock().wall();

@@ -43,6 +43,9 @@ class PodWorker {
   const RuntimePod& runtime() const { return runtime_; }
   Stage stage() const { return stage_; }
   const std::string& uid() const { return pod_.metadata.uid; }
+  // The definition with the resources that the pod has been granted, which a resize that must wait does not have yet.
+  core::Pod granted() const;
+  bool resize_waits() const { return resize_ && resize_->reason == "Deferred"; }
   bool holds_resources() const { return stage_ == Stage::Syncing || stage_ == Stage::Terminating; }
   std::vector<std::string> pod_ips() const;
 
@@ -79,6 +82,13 @@ class PodWorker {
   int next_restart_count(const std::string& name) const;
   async::Task<Result<void>> remove_old_containers(std::string name);
 
+  // pod_resize.cpp
+  void grant_resources();
+  async::Task<void> actuate_resources();
+  async::Task<bool> resize_container(const core::Container* spec, const RuntimeContainer* running);
+  void fill_resize(StatusInput& in) const;
+  using ResourceMap = std::map<std::string, core::ResourceRequirements>;  // by container
+
   // pod_stop.cpp
   async::Task<void> terminate();
   async::Task<void> clean_up();                               // sandbox, network, volumes, cgroup
@@ -107,6 +117,8 @@ class PodWorker {
   bool rejected_ = false, removed_ = false, api_gone_ = false, started_ = false;
   bool busy_ = false;                                         // inside sync() or terminate()
 
+  ResourceMap granted_, actuated_;
+  std::optional<ResizeState> resize_;
   std::map<std::string, WaitReason> wait_reasons_;
   std::map<std::string, std::string> termination_messages_;   // by container id
   std::set<std::string> killing_;                             // container ids

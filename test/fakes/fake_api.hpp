@@ -202,6 +202,13 @@ class FakeApi final : public client::Transport {
         json& list = to[k];
         if (!list.is_array()) list = json::array();
         for (const auto& c : v) {
+          if (c.contains("$patch")) {
+            json kept = json::array();
+            for (const auto& have : list)
+              if (have["type"] != c["type"]) kept.push_back(have);
+            list = std::move(kept);
+            continue;
+          }
           json* found = nullptr;
           for (auto& have : list)
             if (have["type"] == c["type"]) found = &have;

@@ -196,7 +196,11 @@ class FakeEngine final : public engine::Engine {
     if (i == containers_.end()) return not_found("container", id);
     return i->second;
   }
-  async::Task<Result<void>> update_container(std::string, engine::Resources) override { co_return Result<void>(); }
+  std::vector<std::string> updates;  // "NAME QUOTA"
+  async::Task<Result<void>> update_container(std::string id, engine::Resources r) override {
+    updates.push_back(containers_[id].name + " " + std::to_string(r.cpu_quota.value_or(0)));
+    co_return Result<void>();
+  }
   async::Task<Result<engine::ContainerStats>> container_stats(std::string) override { co_return engine::ContainerStats(); }
   async::Task<Result<void>> reopen_log(std::string) override { co_return Result<void>(); }
   async::Task<Result<engine::ExecResult>> exec_sync(std::string id, std::vector<std::string> command, Duration) override {

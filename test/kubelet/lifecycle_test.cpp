@@ -588,3 +588,46 @@ TEST_CASE("a pod's status is written by few patches") {
   CHECK(patches >= 1);
   CHECK(patches <= 4);
 }
+
+TEST_CASE("resources are resized in place, by restart where asked, or wait for room") {
+  World w;
+  w.start();
+  core::Pod p = pod("a", {container("x")});
+  auto& r = p.spec.containers[0].resources;
+  r.requests["cpu"] = r.limits["cpu"] = Quantity::from_milli(100);
+  w.create(p);
+  CHECK(w.get("a").status.container_statuses[0].allocated_resources.at("cpu") == Quantity::from_milli(100));
+  auto resize = [&](Quantity q) {
+    core::Pod now = w.get("a");
+    auto& res = now.spec.containers[0].resources;
+    res.requests["cpu"] = res.limits["cpu"] = q;
+    ++now.metadata.generation;
+    w.api.put(now);
+    w.settle();
+  };
+  auto runs_with = [&] { return w.get("a").status.container_statuses[0].resources->limits.at("cpu"); };
+  resize(Quantity::from_milli(200));
+  CHECK(w.engine.updates == std::vector<std::string>{"x 20000"});
+  CHECK(runs_with() == Quantity::from_milli(200));
+  core::Pod seen = w.get("a");
+  CHECK(find_condition(seen.status, "PodResizeInProgress") == nullptr);
+  CHECK(w.engine.starts("x") == 1);
+  resize(Quantity::from_units(100000));
+  seen = w.get("a");
+  REQUIRE(find_condition(seen.status, "PodResizePending"));
+  CHECK(find_condition(seen.status, "PodResizePending")->reason == "Infeasible");
+  CHECK(runs_with() == Quantity::from_milli(200));
+  resize(Quantity::from_milli(300));
+  seen = w.get("a");
+  CHECK(find_condition(seen.status, "PodResizePending") == nullptr);
+  CHECK(runs_with() == Quantity::from_milli(300));
+  seen = w.get("a");
+  core::ContainerResizePolicy policy;
+  policy.resource_name = "cpu";
+  policy.restart_policy = "RestartContainer";
+  seen.spec.containers[0].resize_policy = {policy};
+  w.api.put(seen);
+  resize(Quantity::from_milli(400));
+  CHECK(w.engine.starts("x") == 2);
+  CHECK(runs_with() == Quantity::from_milli(400));
+}
