@@ -41,6 +41,8 @@ std::vector<std::string> own_audiences(const Options& options, const std::vector
   return out;
 }
 
+constexpr std::size_t kRememberedCertificates = 4096;
+
 void add_authenticated(UserInfo& user) {
   if (user.name != kAnonymousUser && !user.in_group(kAuthenticatedGroup) && !user.in_group(kUnauthenticatedGroup))
     user.groups.emplace_back(kAuthenticatedGroup);
@@ -68,12 +70,16 @@ std::optional<Authenticated> AuthenticatorChain::front_proxy(const Credentials& 
 
 std::optional<Authenticated> AuthenticatorChain::certificate(const Credentials& c) const {
   if (c.client_certificate_der.empty()) return std::nullopt;
+  // Reading a certificate costs more than most requests: who it names is remembered. That it still holds is TLS's to say.
+  if (auto known = by_certificate_.find(c.client_certificate_der); known != by_certificate_.end()) return known->second;
   auto certificate = net::parse_certificate_der(c.client_certificate_der);
   if (!certificate || certificate->common_name.empty()) return std::nullopt;
   Authenticated a;
   a.user.name = certificate->common_name;
   a.user.groups = certificate->organizations;
   a.user.extra["authentication.kubernetes.io/credential-id"] = {"X509SHA256=" + sha256_hex(c.client_certificate_der)};
+  if (by_certificate_.size() >= kRememberedCertificates) by_certificate_.clear();
+  by_certificate_.emplace(c.client_certificate_der, a);
   return a;
 }
 

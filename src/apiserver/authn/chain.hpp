@@ -8,6 +8,8 @@
 #include <onebin/apiserver/apiserver.hpp>
 
 #include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace onebin::apiserver {
@@ -27,6 +29,7 @@ class AuthenticatorChain final : public Authenticator {
   const Options& options_;
   Clock& clock_;
   std::vector<std::unique_ptr<Authenticator>> tokens_;
+  mutable std::unordered_map<std::string, Authenticated> by_certificate_;  // by DER
 };
 
 }  // namespace onebin::apiserver
