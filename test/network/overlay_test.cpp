@@ -64,7 +64,7 @@ struct OverlayNode {
 // Whether the peer's kernel answers: nothing listens there, so it refuses.
 bool reaches(const std::string& netns, const Ip& to) {
   std::string host = to.is_v6() ? "[" + to.to_string() + "]" : to.to_string();
-  return shell("nsenter --net=" + netns + " timeout 3 socat - TCP:" + host + ":9,connect-timeout=2 </dev/null").out.find("refused") != std::string::npos;
+  return shell("nsenter --net=" + netns + " timeout 15 socat -t10 - TCP:" + host + ":9,connect-timeout=4 </dev/null").out.find("refused") != std::string::npos;
 }
 
 }  // namespace
@@ -114,7 +114,7 @@ TEST_CASE("pods of two nodes reach each other through the tunnel, under their ow
   {
     Background server(b.pod.netns_path, "exec socat TCP-LISTEN:8080,fork,reuseaddr SYSTEM:\"echo \\$SOCAT_PEERADDR\"");
     REQUIRE(wait_listening(b.pod.netns_path, 8080));
-    CHECK(shell("nsenter --net=" + a.pod.netns_path + " timeout 3 socat - TCP:10.42.1.1:8080 </dev/null").out == "10.42.0.1\n");
+    CHECK(shell("nsenter --net=" + a.pod.netns_path + " timeout 15 socat -t10 - TCP:10.42.1.1:8080 </dev/null").out == "10.42.0.1\n");
     // Full segments, in both directions.
     Background sink(b.pod.netns_path, "exec socat TCP-LISTEN:8082,fork,reuseaddr PIPE");
     REQUIRE(wait_listening(b.pod.netns_path, 8082));
@@ -122,7 +122,7 @@ TEST_CASE("pods of two nodes reach each other through the tunnel, under their ow
     // A pod to another node's own address is off the cluster's pod network: it goes under the node's.
     Background host("/run/netns/" + b.node.name(), "exec socat TCP-LISTEN:8081,fork,reuseaddr SYSTEM:\"echo \\$SOCAT_PEERADDR\"");
     REQUIRE(wait_listening("/run/netns/" + b.node.name(), 8081));
-    CHECK(shell("nsenter --net=" + a.pod.netns_path + " timeout 3 socat - TCP:172.31.0.2:8081 </dev/null").out == "172.31.0.1\n");
+    CHECK(shell("nsenter --net=" + a.pod.netns_path + " timeout 15 socat -t10 - TCP:172.31.0.2:8081 </dev/null").out == "172.31.0.1\n");
   }
   CHECK(a.node.sh("ip route").out.find("10.42.2.0/24") != std::string::npos);
   a.apply(nodes);  // nothing to do

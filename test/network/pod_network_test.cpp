@@ -63,7 +63,7 @@ async::Task<Result<void>> end_group(async::TaskGroup* group) {
   co_return Result<void>();
 }
 std::string fetch(const std::string& netns, const std::string& address) {
-  return shell(in(netns, "timeout 5 socat -T3 - TCP:" + address + ",connect-timeout=2 </dev/null")).out;
+  return shell(in(netns, "timeout 15 socat -t10 -T10 - TCP:" + address + ",connect-timeout=3 </dev/null")).out;
 }
 
 }  // namespace
@@ -102,8 +102,8 @@ TEST_CASE("pods on one node reach each other, the node, and are reached by it") 
   REQUIRE(wait_listening(a->netns_path, 8080));
   CHECK(fetch(b->netns_path, "10.42.0.1:8080") == "hello [0000:0000:0000:0000:0000:ffff:0a2a:0002]\n");
   CHECK(fetch(b->netns_path, "[fd42::1]:8080") == "hello [fd42:0000:0000:0000:0000:0000:0000:0002]\n");
-  CHECK(shell("ip netns exec " + node.name() + " timeout 5 socat - TCP:10.42.0.1:8080 </dev/null").out.find("hello") == 0);
-  CHECK(shell("ip netns exec " + node.name() + " timeout 5 socat - TCP:[fd42::1]:8080 </dev/null").out.find("hello") == 0);
+  CHECK(shell("ip netns exec " + node.name() + " timeout 15 socat -t10 - TCP:10.42.0.1:8080 </dev/null").out.find("hello") == 0);
+  CHECK(shell("ip netns exec " + node.name() + " timeout 15 socat -t10 - TCP:[fd42::1]:8080 </dev/null").out.find("hello") == 0);
   std::string node_path = "/run/netns/" + node.name();
   // Host ports: by loopback from the node, by an address of the node from it and from another pod and from itself.
   CHECK(fetch(node_path, "127.0.0.1:7001").find("hello") == 0);

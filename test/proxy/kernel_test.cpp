@@ -98,7 +98,7 @@ std::string serve(int port, const std::string& answer) {
 }
 // The answer, or the reason why there is none.
 std::string fetch(const std::string& netns, const std::string& address) {
-  Shell r = shell("nsenter --net=" + netns + " timeout 3 socat -T2 - TCP:" + address + ",connect-timeout=1 </dev/null");
+  Shell r = shell("nsenter --net=" + netns + " timeout 15 socat -t10 -T10 - TCP:" + address + ",connect-timeout=3 </dev/null");
   if (r.out.find("refused") != std::string::npos) return "refused";
   if (r.code == 124 || r.out.find("imed out") != std::string::npos) return "timeout";
   while (!r.out.empty() && r.out.back() == '\n') r.out.pop_back();

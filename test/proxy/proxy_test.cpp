@@ -74,7 +74,7 @@ async::Task<Result<void>> stop_all(Proxy* proxy, client::RawInformer* a, client:
 }
 
 std::string fetch(const std::string& netns, const std::string& address) {
-  std::string out = shell("nsenter --net=" + netns + " timeout 3 socat -T2 - TCP:" + address + ",connect-timeout=1 </dev/null").out;
+  std::string out = shell("nsenter --net=" + netns + " timeout 15 socat -t10 -T10 - TCP:" + address + ",connect-timeout=3 </dev/null").out;
   if (out.find("refused") != std::string::npos) return "refused";
   while (!out.empty() && out.back() == '\n') out.pop_back();
   return out;
