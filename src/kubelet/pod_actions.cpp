@@ -45,7 +45,7 @@ bool running_sidecar(const core::Container& c, const RuntimeContainer& s, const 
 
 void check_running_sidecar(const core::Container& c, const RuntimeContainer& s, const ProbeVerdicts& probes, int index, PodActions& out) {
   if (s.hash != hash_container(c)) {
-    out.to_kill.push_back(kill_of(s, "Init container " + c.name + " definition changed", KillReason::Other));
+    out.to_kill.push_back(kill_of(s, "Init container " + c.name + " definition changed", KillReason::Changed));
     out.init_to_start.push_back(index);
     return;
   }
@@ -127,6 +127,7 @@ bool check_running(const core::Pod& pod, int index, const RuntimeContainer& s, c
   KillReason reason = KillReason::Other;
   if (s.hash != hash_container(c)) {
     message = "Container " + c.name + " definition changed";
+    reason = KillReason::Changed;
     restart = true;
   } else if (ProbeVerdicts::get(probes.liveness, s.id) == ProbeVerdict::Failure) {
     message = "Container " + c.name + " failed liveness probe";

@@ -9,7 +9,7 @@
 
 namespace onebin::kubelet {
 
-enum class KillReason : std::uint8_t { Other, StartupProbe, LivenessProbe, Unknown };
+enum class KillReason : std::uint8_t { Other, StartupProbe, LivenessProbe, Unknown, Changed };
 
 struct ContainerKill {
   std::string id, name, message;

@@ -150,6 +150,8 @@ std::vector<core::ContainerStatus> container_statuses(const Lists& l, const std:
         one.allocated_resources = has.requests;
         one.resources = r.state == ContainerState::Running && actuated != in.actuated.end() ? actuated->second : has;
         s = std::move(one);
+        // Made but not started yet: it waits as it did before.
+        if (s.state.waiting && s.state.waiting->reason.empty()) set_waiting(s.state, l.has_init ? "PodInitializing" : "ContainerCreating");
       } else {
         s.last_state = one.state;
       }

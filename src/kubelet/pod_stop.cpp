@@ -13,6 +13,7 @@ namespace {
 
 // However late it is, a container gets this long between its signal and SIGKILL, unless it is killed by force.
 constexpr Duration kLeastGrace = std::chrono::seconds(2);
+constexpr Duration kSettleTime = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -123,6 +124,14 @@ async::Task<void> PodWorker::stop_containers(std::vector<RuntimeContainer> runni
 }
 
 async::Task<void> PodWorker::kill_in_background(ContainerKill kill) {
+  // Several edits in a row of a running pod cost one restart.
+  if (kill.reason == KillReason::Changed) {
+    Status waited = co_await async::sleep_for(kSettleTime);
+    if (!waited) {
+      killing_.erase(kill.id);
+      co_return;
+    }
+  }
   event(kill.name, "Normal", "Killing", kill.message.empty() ? "Stopping container " + kill.name : kill.message);
   core::Container scratch;
   const core::Container* c = find_container(pod_, kill.name, &scratch);
