@@ -115,10 +115,14 @@ TEST_CASE("pods of two nodes reach each other through the tunnel, under their ow
     Background server(b.pod.netns_path, "exec socat TCP-LISTEN:8080,fork,reuseaddr SYSTEM:\"echo \\$SOCAT_PEERADDR\"");
     REQUIRE(wait_listening(b.pod.netns_path, 8080));
     CHECK(shell("nsenter --net=" + a.pod.netns_path + " timeout 15 socat -t10 - TCP:10.42.1.1:8080 </dev/null").out == "10.42.0.1\n");
-    // Full segments, in both directions.
-    Background sink(b.pod.netns_path, "exec socat TCP-LISTEN:8082,fork,reuseaddr PIPE");
+    // Full segments, in either direction. Not an echo: socat writes with blocking calls, so two ends that each wait for the
+    // other to read never end.
+    Background sink(b.pod.netns_path, "exec socat TCP-LISTEN:8082,fork,reuseaddr SYSTEM:\"head -c 3000000 | wc -c\"");
     REQUIRE(wait_listening(b.pod.netns_path, 8082));
-    CHECK(shell("head -c 3000000 /dev/zero | nsenter --net=" + a.pod.netns_path + " timeout 10 socat -t5 - TCP:10.42.1.1:8082 | wc -c").out == "3000000\n");
+    CHECK(shell("head -c 3000000 /dev/zero | nsenter --net=" + a.pod.netns_path + " timeout 60 socat -t50 - TCP:10.42.1.1:8082").out == "3000000\n");
+    Background source(b.pod.netns_path, "exec socat TCP-LISTEN:8083,fork,reuseaddr SYSTEM:\"head -c 3000000 /dev/zero\"");
+    REQUIRE(wait_listening(b.pod.netns_path, 8083));
+    CHECK(shell("nsenter --net=" + a.pod.netns_path + " timeout 60 socat -u TCP:10.42.1.1:8083 - | wc -c").out == "3000000\n");
     // A pod to another node's own address is off the cluster's pod network: it goes under the node's.
     Background host("/run/netns/" + b.node.name(), "exec socat TCP-LISTEN:8081,fork,reuseaddr SYSTEM:\"echo \\$SOCAT_PEERADDR\"");
     REQUIRE(wait_listening("/run/netns/" + b.node.name(), 8081));
