@@ -61,7 +61,7 @@ net::Request make_request(client::ApiRequest in, const std::string& agent) {
 
 class LocalWatch final : public client::WatchStream {
  public:
-  LocalWatch(std::unique_ptr<WatchSource> source, Served* served) : source_(std::move(source)), served_(served) {}
+  LocalWatch(std::unique_ptr<WatchSource> source, std::shared_ptr<Served> served) : served_(std::move(served)), source_(std::move(source)) {}
 
   async::Task<Result<std::vector<client::WatchEvent>>> next() override {
     Result<std::vector<WatchOutput>> outputs = co_await source_->next();
@@ -81,9 +81,16 @@ class LocalWatch final : public client::WatchStream {
       e.type = o.type;
       e.resource_version = o.revision;
       if (o.type == WatchType::Bookmark) {
-        Result<std::string> object = bookmark_object(*served_, o.revision, o.initial_end, Format::Protobuf, Transform::None, {});
+        Transform as = served_->json_stored ? Transform::PartialMetadata : Transform::None;
+        Result<std::string> object = bookmark_object(*served_, o.revision, o.initial_end, Format::Protobuf, as, "v1");
         if (!object) co_return object.status();
         e.object = make_bytes(std::move(*object));
+      } else if (served_->json_stored) {
+        // Components of this process read protobuf: of a custom resource its metadata, which is all that they decide on.
+        std::string bytes;
+        Status s = append_partial_metadata(bytes, o.object, Format::Protobuf, "v1");
+        if (!s) co_return s;
+        e.object = make_bytes(std::move(bytes));
       } else if (served_->converts()) {
         std::string bytes;
         Status s = append_object(bytes, *served_, o.object, Format::Protobuf);
@@ -98,8 +105,8 @@ class LocalWatch final : public client::WatchStream {
   }
 
  private:
+  std::shared_ptr<Served> served_;  // outlives the source, which refers to it
   std::unique_ptr<WatchSource> source_;
-  Served* served_;
   bool failed_ = false;
 };
 
@@ -137,7 +144,7 @@ class LocalTransport final : public client::Transport {
     if (!o) co_return o.status();
     Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(&c, std::move(*o));
     if (!source) co_return source.status();
-    std::unique_ptr<client::WatchStream> stream = std::make_unique<LocalWatch>(std::move(*source), c.served);
+    std::unique_ptr<client::WatchStream> stream = std::make_unique<LocalWatch>(std::move(*source), c.served_held);
     co_return Result<std::unique_ptr<client::WatchStream>>(std::move(stream));
   }
 

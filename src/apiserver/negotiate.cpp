@@ -86,7 +86,7 @@ std::string Negotiated::content_type(bool watch) const {
   return t;
 }
 
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch) {
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool no_protobuf) {
   Negotiated n;
   auto clauses = parse_accept(accept);
   bool found = clauses.empty();
@@ -103,6 +103,7 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
       else continue;
       if (t == Transform::Table && f == Format::Protobuf) continue;
     }
+    if (no_protobuf && t == Transform::None && f == Format::Protobuf) continue;
     n.format = f;
     n.transform = t;
     n.transform_version = v;

@@ -37,7 +37,7 @@ struct Negotiated {
 };
 
 // `user_agent` and `query` decide on pretty printing, as upstream: asked for by pretty=1, or by curl and browsers.
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch);
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool no_protobuf = false);
 
 // The format of a body; UnsupportedMediaType for what is none of ours. Empty: JSON.
 Result<Format> body_format(std::string_view content_type);

@@ -4,6 +4,7 @@
 #include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -60,10 +61,19 @@ Result<Document> write_options(const RequestContext& c, std::string_view kind) {
 
 namespace {
 
-Status check_type(const Document& object, const KindSchema& kind, bool required) {
+Status check_type(const Document& object, const KindSchema& kind, std::string_view body) {
   std::string_view version = apimachinery::api_version_of(object), k = apimachinery::kind_of(object);
   std::string expected = kind.api_version();
-  if (k.empty() && version.empty() && !required) return Status::ok();
+  if (apimachinery::is_custom(*kind.type)) {
+    // Nothing but the object itself tells what it is meant to be.
+    if (k.empty()) return bad_request("Object 'Kind' is missing in '" + std::string(body.substr(0, 1024)) + "'");
+    if (version.empty()) return bad_request("Object 'apiVersion' is missing in '" + std::string(body.substr(0, 1024)) + "'");
+    if (k != kind.kind && version == expected) {
+      FieldErrors errors{field_invalid(FieldPath("kind"), k, "must be " + std::string(kind.kind))};
+      return apimachinery::invalid(kind.group, kind.kind, apimachinery::name_of(object), errors);
+    }
+  }
+  if (k.empty() && version.empty()) return Status::ok();
   if (!k.empty() && k != kind.kind) {
     std::string v(version.empty() ? std::string_view(expected) : version);
     return bad_request(std::string(k) + " in version \"" + v.substr(v.find('/') == std::string::npos ? 0 : v.find('/') + 1) +
@@ -76,9 +86,20 @@ Status check_type(const Document& object, const KindSchema& kind, bool required)
 
 std::string problems_text(const std::vector<std::string>& problems) { return join(problems, ", "); }
 
+// Values of a custom resource are for its validation to judge; what is repeated is told before what is unknown.
+Result<Document> decode_custom(std::string_view body, Format format, const KindSchema& kind, apimachinery::DecodeOptions options,
+                               apimachinery::DecodeReport& report) {
+  options.typed = false;
+  Result<Document> d = format == Format::Yaml ? apimachinery::decode_yaml(body, nullptr, options, &report) : apimachinery::decode_json(body, nullptr, options, &report);
+  if (!d || !d->is_object()) return d;
+  options.keep_unknown = false;
+  if (Status s = apimachinery::conform(*d, *kind.type, options, &report); !s) return s;
+  return d;
+}
+
 }  // namespace
 
-async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown) {
+async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind) {
   Result<std::string> body = co_await read_body(c);
   if (!body) co_return body.status();
   Result<Format> format = body_format(c->request.headers.get("Content-Type"));
@@ -89,16 +110,19 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
     co_return bad_request("there is no " + std::string(kind->kind) + " in the request: the body is empty");
   }
   Result<Document> d = Document();
+  bool custom = apimachinery::is_custom(*kind->type);
+  if (custom && *format == Format::Protobuf)
+    co_return Status(Reason::UnsupportedMediaType, "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml");
   if (*format == Format::Protobuf) {
     d = apimachinery::decode_protobuf(*body, *kind->type);
   } else {
     // Reported here, in upstream's words, so the decoder never fails for them.
     apimachinery::DecodeOptions options;
     options.validation = *validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
-    options.keep_unknown = keep_unknown;
     apimachinery::DecodeReport report;
-    d = *format == Format::Yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report)
-                                : apimachinery::decode_json(*body, kind->type, options, &report);
+    d = custom                    ? decode_custom(*body, *format, *kind, options, report)
+        : *format == Format::Yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report)
+                                  : apimachinery::decode_json(*body, kind->type, options, &report);
     if (d && !report.problems.empty()) {
       if (*validation == FieldValidation::Strict)
         co_return bad_request(std::string(kind->kind) + " in version \"" + std::string(kind->version) + "\" cannot be handled as a " +
@@ -113,7 +137,7 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
                           std::string(kind->kind) + ": " + d.status().message());
   }
   if (!d->is_object()) co_return bad_request("the body of the request is not an object");
-  Status s = check_type(*d, *kind, false);
+  Status s = check_type(*d, *kind, *body);
   if (!s) co_return s;
   (*d)["apiVersion"] = kind->api_version();
   (*d)["kind"] = kind->kind;
@@ -185,8 +209,8 @@ void validate_common(const Served& served, const Document& object, const Documen
   const Document* old_meta = old ? find_member(*old, "metadata") : nullptr;
   FieldPath path("metadata");
   apimachinery::append(errors, apimachinery::validate_object_meta(meta ? *meta : kNone, served.namespaced(),
-                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path));
-  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path));
+                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path, !served.custom));
+  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, !served.custom));
   if (schema && s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
 }
 
