@@ -68,6 +68,26 @@ std::string dns_service(const ClusterSetup& s) {
   return o.dump();
 }
 
+// The default class: directories on the node of the claim's first pod.
+std::string local_path_class() {
+  nlohmann::json o = {{"apiVersion", "storage.k8s.io/v1"}, {"kind", "StorageClass"}, {"provisioner", "onebin.io/local-path"},
+                      {"reclaimPolicy", "Delete"}, {"volumeBindingMode", "WaitForFirstConsumer"}};
+  o["metadata"] = {{"name", "local-path"}, {"annotations", {{"storageclass.kubernetes.io/is-default-class", "true"}}}};
+  return o.dump();
+}
+
+// Made once: what people change about it stays.
+async::Task<Result<void>> create(client::Client* client, std::string path, std::string body, std::string what) {
+  client::ApiRequest q;
+  q.method = "POST";
+  q.path = std::move(path);
+  q.content_type = q.accept = "application/json";
+  q.body = std::move(body);
+  Result<std::string> r = co_await client->raw(std::move(q));
+  if (!r && !r.is(Reason::AlreadyExists)) co_return r.status().with_context(what);
+  co_return Result<void>();
+}
+
 // What nodes and joining hosts may do beyond upstream's defaults: the agent serves Services and DNS under the node's identity.
 struct Grant {
   const char *name, *role, *group;
@@ -121,6 +141,7 @@ async::Task<Result<void>> set_up_cluster(client::Client& client, ClusterSetup s)
   tasks.push_back(apply(&client, base + "kube-public/configmaps/cluster-info", cluster_info(s), "cluster-info"));
   for (const Grant& g : kGrants) tasks.push_back(apply(&client, std::string("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/") + g.name, grant_binding(g), g.name));
   if (s.with_dns) tasks.push_back(apply(&client, base + kSystem + "/services/kube-dns", dns_service(s), "kube-dns service"));
+  if (s.with_local_storage) tasks.push_back(create(&client, "/apis/storage.k8s.io/v1/storageclasses", local_path_class(), "local-path storage class"));
   co_return co_await async::all(std::move(tasks));
 }
 
