@@ -55,12 +55,12 @@ async::Task<Result<void>> AttachSession::write(std::string data) {
   co_return Result<void>();
 }
 
-void AttachSession::close_stdin() {
-  if (stdin_closed_ || closed_) return;
+async::Task<void> AttachSession::close_stdin() {
+  if (stdin_closed_) co_return;
   stdin_closed_ = true;
-  // Does not fit only when the shim does not read at all; its end of the connection then ends stdin as well.
-  auto sent = try_send(socket_.get(), Head{Type::CloseStdin, 0, 0, 0, 0}, {});
-  (void)sent;
+  // Waits in line with the input: the shim reads no more while the container's pipe is full.
+  Result<void> sent = co_await send(Head{Type::CloseStdin, 0, 0, 0, 0}, {});
+  (void)sent;  // the session's end ends stdin as well
 }
 
 async::Task<Result<void>> AttachSession::resize(std::uint16_t columns, std::uint16_t rows) {

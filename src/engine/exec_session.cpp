@@ -107,7 +107,12 @@ async::Task<Result<void>> ExecSession::write(std::string data) {
   co_return Result<void>();
 }
 
-void ExecSession::close_stdin() {
+async::Task<void> ExecSession::close_stdin() {
+  drop_stdin();  // the pipe keeps what was written
+  co_return;
+}
+
+void ExecSession::drop_stdin() {
   if (tty_ || !in_.fd || writing_) return;
   in_.open = false;
   in_.watch.reset();
@@ -146,7 +151,7 @@ async::Task<void> ExecSession::close() {
     (void)killed;  // gone already, or with the container
   }
   // The process of a terminal that is left gets a hang-up, one that reads gets an end of file.
-  close_stdin();
+  drop_stdin();
 }
 
 }  // namespace onebin::engine

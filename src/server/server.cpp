@@ -52,7 +52,7 @@ class Server::Impl {
     if (!ao) co_return ao.status();
     api_ = std::make_unique<apiserver::ApiServer>(std::move(*ao), *store_);
     Result<void> api = co_await api_->start();
-    if (!api) co_return api.status();
+    if (!api) co_return starts_with(api.status().message(), "listen on ") ? api.status().with_context("--bind-address, --https-listen-port") : api.status();
 
     admin_ = std::make_unique<client::Client>(transport("system:apiserver"), "onebin");
     Result<void> setup = co_await set_up_cluster(*admin_, setup_);
