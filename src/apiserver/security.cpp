@@ -14,7 +14,7 @@
 namespace onebin::apiserver {
 namespace {
 
-// In upstream's order. Admission policies and webhooks follow, and last of all ResourceQuota.
+// In upstream's order. Admission policies and webhooks follow, and last of all ResourceQuota (which Core adds).
 void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const PolicyStore> policy) {
   Lister& lister = *deps.lister;
   AdmissionChain& chain = s.admission;
