@@ -14,7 +14,7 @@
 namespace onebin::apiserver {
 namespace {
 
-// In upstream's order. Admission policies and webhooks follow, and last of all ResourceQuota.
+// In upstream's order. Admission policies and webhooks follow, and last of all ResourceQuota (which Core adds).
 void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const PolicyStore> policy) {
   Lister& lister = *deps.lister;
   AdmissionChain& chain = s.admission;
@@ -22,20 +22,24 @@ void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const Po
   chain.add(make_namespace_lifecycle(lister));
   chain.add(make_limit_ranger(lister));
   chain.add(make_service_account_admission(lister, *deps.rng));
-  chain.add(make_node_restriction(lister));
+  chain.add(make_node_restriction(lister, *s.authorizer));
   chain.add(make_node_identity(lister));
+  chain.add(make_pod_certificate_signing(*s.authorizer));
   chain.add(make_taint_nodes_by_condition());
   chain.add(make_pod_security(lister));
   chain.add(make_priority_admission(lister));
   chain.add(make_default_toleration_seconds());
   chain.add(make_default_storage_class(lister));
   chain.add(make_storage_object_in_use_protection());
+  chain.add(make_claim_resize(lister));
   chain.add(make_runtime_class_admission(lister));
   chain.add(make_certificate_approval(*s.authorizer));
   chain.add(make_certificate_signing(*s.authorizer));
+  chain.add(make_cluster_trust_bundle_attest(*s.authorizer));
   chain.add(make_certificate_subject_restriction());
   chain.add(make_default_ingress_class(lister));
   chain.add(make_pod_topology_labels(lister));
+  chain.add(make_pod_resize_validator(lister));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "controllers.hpp"
+#include "resource_quota.hpp"
 
 #include <onebin/base/log.hpp>
 
@@ -45,6 +46,7 @@ constexpr Maker kMakers[] = {
     {"pvc-protection-controller", make_pvc_protection_controller},
     {"pv-protection-controller", make_pv_protection_controller},
     {"volumeattributesclass-protection-controller", make_vac_protection_controller},
+    {"resourcequota-controller", make_resource_quota_controller},
 };
 
 }  // namespace

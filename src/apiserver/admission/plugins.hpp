@@ -16,7 +16,7 @@ std::unique_ptr<AdmissionPlugin> make_service_account_admission(Lister& lister, 
 std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition();
 std::unique_ptr<AdmissionPlugin> make_priority_admission(const Lister& lister);
 std::unique_ptr<AdmissionPlugin> make_default_toleration_seconds();
-std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lister& lister, Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> make_node_identity(const Lister& lister);
 std::unique_ptr<AdmissionPlugin> make_pod_security(const Lister& lister);
 std::unique_ptr<AdmissionPlugin> make_limit_ranger(const Lister& lister);
@@ -26,7 +26,11 @@ std::unique_ptr<AdmissionPlugin> make_default_ingress_class(const Lister& lister
 std::unique_ptr<AdmissionPlugin> make_storage_object_in_use_protection();
 std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> make_certificate_signing(Authorizer& authorizer);
+std::unique_ptr<AdmissionPlugin> make_pod_certificate_signing(Authorizer& authorizer);
+std::unique_ptr<AdmissionPlugin> make_cluster_trust_bundle_attest(Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> make_certificate_subject_restriction();
 std::unique_ptr<AdmissionPlugin> make_pod_topology_labels(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_claim_resize(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_pod_resize_validator(const Lister& lister);
 
 }  // namespace onebin::apiserver

@@ -1,4 +1,5 @@
 // Kinds outside core, apps and batch that have rules of their own.
+#include "apiserver/registry/certificates.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
@@ -314,10 +315,6 @@ class SelectableStrategy final : public Base {
     if (k.kind == "ResourceSlice") {
       select("spec.nodeName");
       select("spec.driver");
-    } else if (k.kind == "PodCertificateRequest") {
-      select("spec.signerName");
-      select("spec.podName");
-      select("spec.nodeName");
     } else if (k.kind == "IPAddress") {
       name_rule = name_is_ip;
       select("spec.parentRef.name");
@@ -340,7 +337,8 @@ StrategyMaker other_strategy(std::string_view group, std::string_view kind) {
   if (kind == "PriorityClass") return make<PriorityClassStrategy>;
   if (kind == "StorageClass") return make<StorageClassStrategy>;
   if (kind == "ClusterTrustBundle") return make<TrustBundleStrategy>;
-  if (kind == "ResourceSlice" || kind == "PodCertificateRequest" || kind == "IPAddress") return make<SelectableStrategy>;
+  if (kind == "PodCertificateRequest") return make_pod_certificate_request_strategy;
+  if (kind == "ResourceSlice" || kind == "IPAddress") return make<SelectableStrategy>;
   return nullptr;
 }
 

@@ -1,0 +1,16 @@
+// Keys of other kinds than the cluster's own, and bytes of PEM. Over OpenSSL, as pki.hpp.
+#pragma once
+#include <onebin/base/result.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace onebin::pki {
+
+// `type` as PodCertificateProjection names them: ECDSAP256, ECDSAP384, ECDSAP521, ED25519, RSA3072, RSA4096 (which takes
+// seconds). PKCS #8, PEM.
+Result<std::string> generate_key(std::string_view type);
+std::string key_type_of(std::string_view public_key_pem);  // "" for another
+std::string der_of_pem(std::string_view pem);              // the first block's bytes; "" where there is none
+
+}  // namespace onebin::pki
