@@ -1,6 +1,7 @@
 #include "apiserver/respond.hpp"
 
 #include "apiserver/errors.hpp"
+#include "apiserver/json_indent.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
@@ -124,31 +125,7 @@ Handling BodySink::finish() {
 std::string indent_json(std::string_view in) {
   std::string out;
   out.reserve(in.size() * 3 / 2);
-  int depth = 0;
-  bool quoted = false;
-  auto line = [&] { out.push_back('\n'); out.append(static_cast<std::size_t>(depth) * 2, ' '); };
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    char ch = in[i];
-    if (quoted) {
-      out.push_back(ch);
-      if (ch == '\\' && i + 1 < in.size()) out.push_back(in[++i]);
-      else if (ch == '"') quoted = false;
-      continue;
-    }
-    switch (ch) {
-      case '"': quoted = true; out.push_back(ch); break;
-      case '{': case '[':
-        out.push_back(ch);
-        if (i + 1 < in.size() && (in[i + 1] == '}' || in[i + 1] == ']')) { out.push_back(in[++i]); break; }
-        ++depth;
-        line();
-        break;
-      case '}': case ']': --depth; line(); out.push_back(ch); break;
-      case ',': out.push_back(ch); line(); break;
-      case ':': out.append(": "); break;
-      default: out.push_back(ch);
-    }
-  }
+  JsonIndenter().append(out, in);
   return out;
 }
 

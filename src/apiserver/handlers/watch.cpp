@@ -2,6 +2,7 @@
 
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
+#include "apiserver/table_rows.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
@@ -10,7 +11,7 @@ namespace onebin::apiserver {
 namespace {
 
 constexpr std::int64_t kMinTimeoutSeconds = 1800;
-constexpr std::size_t kInitialBatch = 256;
+constexpr std::size_t kInitialBatch = 64;
 
 std::string_view type_name(WatchType t) {
   switch (t) {
@@ -240,20 +241,8 @@ class WatchWriter {
   Status append_body(std::string& out, const Bytes& object) {
     if (n_.transform == Transform::None) return append_object(out, served_, object, n_.format);
     if (n_.transform != Transform::Table) return append_partial_metadata(out, object, n_.format, n_.transform_version);
-    Result<Document> d = decode_stored(served_, object);
-    if (!d) return d.status();
-    apimachinery::TableList list;
-    std::string version(apimachinery::string_at(apimachinery::member(*d, "metadata"), "resourceVersion"));
-    list.resource_version = version;
-    Document table = table_of(served_, {&*d}, c_->query.get("includeObject"), list, n_.transform_version, c_->core.clock().wall());
-    // Columns are told once.
-    if (told_columns_) table["columnDefinitions"] = nullptr;
-    told_columns_ = true;
-    const KindSchema* k = api::find_kind("meta.k8s.io", "v1", "Table");
-    Result<std::string> text = encode_document(table, k ? k->type : nullptr, n_.format);
-    if (!text) return text.status();
-    out += *text;
-    return Status::ok();
+    bool columns = !std::exchange(told_columns_, true);  // told once
+    return append_object_table(out, served_, object, c_->query.get("includeObject"), n_.transform_version, c_->core.clock().wall(), columns);
   }
   void frame(std::string& out, std::string_view type, std::string_view object) {
     if (n_.format == Format::Protobuf) apimachinery::append_protobuf_watch_event(out, type, object);
