@@ -55,10 +55,14 @@ async::Task<Result<void>> AttachSession::write(std::string data) {
   co_return Result<void>();
 }
 
-async::Task<void> AttachSession::close_stdin() {
-  if (stdin_closed_) co_return;
+void AttachSession::close_stdin() {
+  if (stdin_closed_ || closed_) return;
   stdin_closed_ = true;
-  // Waits in line with the input: the shim reads no more while the container's pipe is full.
+  sending_.spawn(send_close());
+}
+
+// Waits in line behind the input: the shim reads no more while the container's pipe is full.
+async::Task<void> AttachSession::send_close() {
   Result<void> sent = co_await send(Head{Type::CloseStdin, 0, 0, 0, 0}, {});
   (void)sent;  // the session's end ends stdin as well
 }
@@ -83,6 +87,8 @@ async::Task<void> AttachSession::close() {
   ::shutdown(socket_.get(), SHUT_RDWR);  // the shim sees it at once
   watch_->cancel();
   ended_queue_.wake_all();
+  sending_.cancel();
+  co_await sending_.join();
 }
 
 }  // namespace onebin::engine

@@ -107,12 +107,7 @@ async::Task<Result<void>> ExecSession::write(std::string data) {
   co_return Result<void>();
 }
 
-async::Task<void> ExecSession::close_stdin() {
-  drop_stdin();  // the pipe keeps what was written
-  co_return;
-}
-
-void ExecSession::drop_stdin() {
+void ExecSession::close_stdin() {
   if (tty_ || !in_.fd || writing_) return;
   in_.open = false;
   in_.watch.reset();
@@ -151,7 +146,7 @@ async::Task<void> ExecSession::close() {
     (void)killed;  // gone already, or with the container
   }
   // The process of a terminal that is left gets a hang-up, one that reads gets an end of file.
-  drop_stdin();
+  close_stdin();
 }
 
 }  // namespace onebin::engine

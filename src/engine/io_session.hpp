@@ -20,7 +20,7 @@ class ExecSession final : public IoSession, public std::enable_shared_from_this<
 
   async::Task<Result<OutputChunk>> read() override;
   async::Task<Result<void>> write(std::string data) override;
-  async::Task<void> close_stdin() override;
+  void close_stdin() override;
   async::Task<Result<void>> resize(std::uint16_t columns, std::uint16_t rows) override;
   async::Task<Result<int>> wait() override;
   async::Task<void> close() override;
@@ -33,7 +33,6 @@ class ExecSession final : public IoSession, public std::enable_shared_from_this<
   };
   static async::Task<void> pump(std::shared_ptr<ExecSession> self, Port* port, OutputStream stream);
   async::Task<void> read_all(Port* port, OutputStream stream);
-  void drop_stdin();
   bool exited() const { return state_->phase != ShimLink::ExecState::Phase::Running; }
 
   ContainerPtr container_;
@@ -52,19 +51,21 @@ class AttachSession final : public IoSession {
   ~AttachSession() override;
   async::Task<Result<OutputChunk>> read() override;
   async::Task<Result<void>> write(std::string data) override;
-  async::Task<void> close_stdin() override;
+  void close_stdin() override;
   async::Task<Result<void>> resize(std::uint16_t columns, std::uint16_t rows) override;
   async::Task<Result<int>> wait() override;
   async::Task<void> close() override;
 
  private:
   async::Task<Result<void>> send(shim::Head head, std::string_view payload);
+  async::Task<void> send_close();
   ContainerPtr container_;
   Fd socket_;
   std::unique_ptr<net::FdWatch> watch_;
   bool closed_ = false, ended_ = false, stdin_closed_ = false;
   std::optional<int> exit_code_;
   async::WaitQueue ended_queue_;
+  async::TaskGroup sending_{"attach"};
 };
 
 }  // namespace onebin::engine

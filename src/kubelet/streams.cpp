@@ -34,7 +34,7 @@ async::Task<void> pump_input(RemoteCommand* client, IoSession* session) {
     Result<void> r = co_await session->write(buffer.substr(0, *n));
     wanted = r.is_ok();
   }
-  co_await session->close_stdin();
+  session->close_stdin();
 }
 
 async::Task<void> pump_resizes(RemoteCommand* client, IoSession* session) {

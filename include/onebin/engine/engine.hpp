@@ -31,7 +31,7 @@ class IoSession {
   virtual async::Task<Result<OutputChunk>> read() = 0;
   // Waits until the process's pipe took it. Closed when nobody reads any more.
   virtual async::Task<Result<void>> write(std::string data) = 0;
-  virtual async::Task<void> close_stdin() = 0;  // half-close, behind all that was written; idempotent
+  virtual void close_stdin() = 0;  // half-close; idempotent
   virtual async::Task<Result<void>> resize(std::uint16_t columns, std::uint16_t rows) = 0;
   // exec: the exit code. attach: the container's exit code once it exits; Closed when the session ended before.
   virtual async::Task<Result<int>> wait() = 0;
