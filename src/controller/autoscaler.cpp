@@ -86,7 +86,7 @@ class Autoscalers final : public Controller {
 
   async::Task<void> size(std::string key, HorizontalPodAutoscaler* h) {
     Result<std::string> path = co_await target_path(h->metadata.namespace_, h->spec.scale_target_ref);
-    Result<Scale> scale = path.status();
+    Result<Scale> scale = path ? Result<Scale>(Scale()) : Result<Scale>(path.status());
     if (path) {
       client::ApiRequest q;
       q.path = *path + "/scale";
@@ -318,9 +318,10 @@ class Autoscalers final : public Controller {
     if (r.is(Reason::NotFound)) co_return Status(Reason::NotFound, context + ": the server could not find the requested resource (get " + what + ")");
     if (!r) co_return r.status().with_context(context);
     nlohmann::json j = nlohmann::json::parse(*r, nullptr, false);
-    if (!j.is_object() || !j.contains("items") || !j["items"].is_array()) co_return internal_error(context + ": not a list");
-    if (j["items"].empty()) co_return Status(Reason::NotFound, std::string("no metrics returned from ") + api);
-    co_return Result<nlohmann::json>(std::move(j["items"]));
+    const nlohmann::json& items = member(j, "items");
+    if (!items.is_array()) co_return internal_error(context + ": not a list");
+    if (items.empty()) co_return Status(Reason::NotFound, std::string("no metrics returned from ") + api);
+    co_return Result<nlohmann::json>(items);
   }
   static std::string label_query(const std::string& selector) { return selector.empty() ? "" : "labelSelector=" + client::escape_query(selector); }
   static std::string metric_query(const char* parameter, const v2::MetricIdentifier& m) {
@@ -328,14 +329,24 @@ class Autoscalers final : public Controller {
     auto s = LabelSelector::from_struct(*m.selector);
     return s && !s->empty() ? std::string(parameter) + "=" + client::escape_query(s->to_string()) : "";
   }
+  // What others' servers answer is not taken for well formed.
+  static const nlohmann::json& member(const nlohmann::json& j, const char* k) {
+    static const nlohmann::json kNone;
+    auto it = j.is_object() ? j.find(k) : j.end();
+    return it == j.end() ? kNone : *it;
+  }
+  static std::string text(const nlohmann::json& j, const char* k) {
+    const nlohmann::json& v = member(j, k);
+    return v.is_string() ? v.get<std::string>() : "";
+  }
   static std::int64_t milli_in(const nlohmann::json& j, const char* k) {
-    auto q = Quantity::parse(j.value(k, ""));
+    auto q = Quantity::parse(text(j, k));
     return q ? q->milli_value() : 0;
   }
   PodMetric stamped(const nlohmann::json& item) const {
     PodMetric m;
-    m.at = parse_rfc3339(item.value("timestamp", "")).value_or(context_.now());
-    m.window = parse_duration(item.value("window", "1m")).value_or(1min);
+    m.at = parse_rfc3339(text(item, "timestamp")).value_or(context_.now());
+    m.window = parse_duration(text(item, "window")).value_or(1min);
     return m;
   }
 
@@ -345,13 +356,15 @@ class Autoscalers final : public Controller {
     PodMetrics out;
     for (const auto& item : *items) {
       PodMetric m = stamped(item);
-      bool complete = item.contains("containers") && item["containers"].is_array();
-      for (const auto& c : complete ? item["containers"] : nlohmann::json::array()) {
-        if (!container.empty() && c.value("name", "") != container) continue;
-        if (!c.contains("usage") || !c["usage"].contains(resource)) complete = false;
-        else m.value += milli_in(c["usage"], resource.c_str());
+      const nlohmann::json& containers = member(item, "containers");
+      bool complete = containers.is_array();
+      for (std::size_t i = 0; complete && i < containers.size(); ++i) {
+        if (!container.empty() && text(containers[i], "name") != container) continue;
+        const nlohmann::json& usage = member(containers[i], "usage");
+        complete = !text(usage, resource.c_str()).empty();
+        m.value += milli_in(usage, resource.c_str());
       }
-      if (complete && item.contains("metadata")) out[item["metadata"].value("name", "")] = m;
+      if (complete) out[text(member(item, "metadata"), "name")] = m;
     }
     co_return Result<PodMetrics>(std::move(out));
   }
@@ -363,8 +376,8 @@ class Autoscalers final : public Controller {
     for (const auto& item : *items) {
       PodMetric m = stamped(item);
       m.value = milli_in(item, "value");
-      std::string name = item.contains("describedObject") ? item["describedObject"].value("name", "") : std::to_string(i++);
-      out[name] = m;
+      std::string name = text(member(item, "describedObject"), "name");
+      out[name.empty() ? std::to_string(i++) : name] = m;
     }
     co_return Result<PodMetrics>(std::move(out));
   }

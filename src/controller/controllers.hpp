@@ -31,6 +31,7 @@ std::unique_ptr<Controller> make_certificate_cleaner(Context& c);
 std::unique_ptr<Controller> make_token_cleaner(Context& c);
 std::unique_ptr<Controller> make_persistent_volume_binder(Context& c);
 std::unique_ptr<Controller> make_ephemeral_volume_controller(Context& c);
+std::unique_ptr<Controller> make_resource_claim_controller(Context& c);
 std::unique_ptr<Controller> make_ttl_controller(Context& c);
 std::unique_ptr<Controller> make_pvc_protection_controller(Context& c);
 std::unique_ptr<Controller> make_pv_protection_controller(Context& c);

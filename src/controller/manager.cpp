@@ -40,6 +40,7 @@ constexpr Maker kMakers[] = {
     {"token-cleaner", make_token_cleaner},
     {"persistentvolume-binder-controller", make_persistent_volume_binder},
     {"ephemeral-volume-controller", make_ephemeral_volume_controller},
+    {"resourceclaim-controller", make_resource_claim_controller},
     {"ttl-controller", make_ttl_controller},
     {"pvc-protection-controller", make_pvc_protection_controller},
     {"pv-protection-controller", make_pv_protection_controller},
