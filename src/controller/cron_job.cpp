@@ -51,7 +51,7 @@ class CronJobs final : public Controller {
     CronPlan plan = plan_cron_job(*c, jobs, missing, context_.now());
     for (auto& n : plan.notes) events_.event(client::ref_of(*c), n.type, n.reason, n.message);
     for (const auto& j : plan.remove) (void)co_await remove(*c, j.metadata.namespace_, j.metadata.name, &plan.status);
-    Status failure = co_await start(*c, &plan);
+    Status failure = co_await start_job(*c, &plan);
     Status written = co_await write_status(*c, plan.status);
     ReconcileResult result{!failure ? failure : written};
     if (plan.next) result.requeue_after = *plan.next;
@@ -71,7 +71,7 @@ class CronJobs final : public Controller {
     co_return Status();
   }
 
-  async::Task<Status> start(CronJob c, CronPlan* plan) {
+  async::Task<Status> start_job(CronJob c, CronPlan* plan) {
     if (!plan->start) co_return Status();
     auto active = plan->replace ? plan->status.active : decltype(plan->status.active)();
     for (const auto& a : active) {

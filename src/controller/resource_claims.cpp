@@ -75,7 +75,7 @@ class ResourceClaims final : public Controller {
 
   async::Task<Status> sync_pod(std::string key) {
     std::optional<Pod> p = pods_.get(key);
-    if (!p || p->metadata.deletion_timestamp) co_return Status();
+    if (!p || p->metadata.deletion_timestamp || is_done(*p)) co_return Status();
     std::map<std::string, std::string> made;
     for (const auto& c : p->spec.resource_claims) {
       if (!c.resource_claim_template_name || has_claim(*p, c.name)) continue;

@@ -34,8 +34,10 @@ TEST_CASE("a Deployment rolls from one template to the next, and records its rev
 
 TEST_CASE("a DaemonSet has one pod on each node that takes it") {
   Cluster c({"daemonset-controller"});
-  for (const char* name : {"a", "b"})
+  for (std::string name : {"a", "b"}) {
     c.create("/api/v1/nodes", {{"apiVersion", "v1"}, {"kind", "Node"}, {"metadata", {{"name", name}, {"labels", {{"disk", name}}}}}});
+    c.patch("/api/v1/nodes/" + name, {{"spec", {{"taints", nullptr}}}});  // not ready, from its creation
+  }
   Document t = pod_template("ds");
   t["spec"]["nodeSelector"] = {{"disk", "a"}};
   c.create(kApps + "daemonsets", object("apps/v1", "DaemonSet", "ds", {{"selector", selector("ds")}, {"template", t}}));

@@ -163,29 +163,11 @@ class CronJobStrategy final : public Strategy {
   static void validate_spec(const Document& o, const Document* old, FieldErrors& errors) {
     const Document& spec = member(o, "spec");
     FieldPath path("spec");
-<<<<<<< HEAD
-    validate_schedule(std::string(string_at(spec, "schedule")), path.child("schedule"), errors);
-    if (const Document* zone = find_member(spec, "timeZone"); zone && zone->is_string()) validate_zone(zone->get<std::string>(), path.child("timeZone"), errors);
-    validate_job_spec(at_path(spec, {"jobTemplate", "spec"}), path.child("jobTemplate").child("spec"), errors);
-    if (apimachinery::name_of(o).size() > 52) errors.push_back(field_invalid(FieldPath("metadata").child("name"), apimachinery::name_of(o), "must be no more than 52 characters"));
-  }
-
- private:
-  static void validate_schedule(const std::string& schedule, const FieldPath& path, FieldErrors& errors) {
-    if (schedule.empty()) return;  // required, which the schema says
-    if (auto parsed = CronSchedule::parse(schedule); !parsed) errors.push_back(field_invalid(path, schedule, parsed.status().message()));
-    if (schedule.find("TZ") != std::string::npos) errors.push_back(field_invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
-  }
-  static void validate_zone(const std::string& zone, const FieldPath& path, FieldErrors& errors) {
-    if (zone.empty()) errors.push_back(field_invalid(path, zone, "timeZone must be nil or non-empty string"));
-    else if (to_lower(zone) == "local") errors.push_back(field_invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
-    else if (auto known = TimeZone::load(zone); !known) errors.push_back(field_invalid(path, zone, known.status().message()));
-=======
     std::string schedule(string_at(spec, "schedule"));
     bool zone_in_it = schedule.find("TZ") != std::string::npos;
     bool zone_was = old && apimachinery::get_string(*old, {"spec", "schedule"}).find("TZ") != std::string_view::npos;
     if (!schedule.empty()) {
-      if (auto why = schedule_problem(schedule)) errors.push_back(field_invalid(path.child("schedule"), schedule, *why));
+      if (auto parsed = CronSchedule::parse(schedule); !parsed) errors.push_back(field_invalid(path.child("schedule"), schedule, parsed.status().message()));
       if (zone_in_it && zone_was && given(spec, "timeZone")) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule"));
       if (zone_in_it && !zone_was) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
     }
@@ -195,7 +177,6 @@ class CronJobStrategy final : public Strategy {
     if (const Document* selector = find_member(job, "selector")) errors.push_back(field_invalid(at.child("selector"), *selector, "`selector` will be auto-generated"));
     if (apimachinery::bool_at(job, "manualSelector")) errors.push_back(field_not_supported(at.child("manualSelector"), true, {"nil", "false"}));
     validate_job_spec(job, at, errors);
->>>>>>> diff
   }
 };
 
