@@ -103,7 +103,8 @@ async::Task<Result<void>> Core::start() {
   Result<Security> s = make_security({&options, &cacher, rng_, clock_});
   if (!s) co_return s.status();
   security = std::move(*s);
-  security.admission.add(make_resource_quota(cacher, make_local_transport(*this, system_user("system:apiserver", {std::string(kMastersGroup)}))));
+  if (!options.disable_admission_plugins.count("ResourceQuota"))
+    security.admission.add(make_resource_quota(cacher, make_local_transport(*this, system_user("system:apiserver", {std::string(kMastersGroup)}))));
   allocators = std::make_unique<Allocators>(options, cacher);
   discovery = std::make_unique<DiscoveryCache>(*this);
   kubelets = std::make_unique<KubeletClients>(*this);

@@ -5,6 +5,7 @@
 // counted afresh when its spec changes and, once it changes at all, every few minutes.
 #include "resource_quota.hpp"
 
+#include <onebin/api/apiextensions_v1.hpp>
 #include <onebin/api/quota.hpp>
 #include <onebin/api/registry.hpp>
 
@@ -16,6 +17,7 @@ namespace {
 namespace core = api::core::v1;
 namespace quota = api::quota;
 using api::ResourceList;
+using api::apiextensions::v1::CustomResourceDefinition;
 using quota::ResourceQuota;
 using quota::Use;
 
@@ -26,10 +28,11 @@ constexpr Duration kRecount = 5min;
 
 // The objects of one resource.
 struct Source {
-  std::string group, resource;
+  std::string group, resource, version, kind;  // a custom resource's texts live here
   client::RawInformer* informer = nullptr;
   std::unique_ptr<client::RawInformer> own;    // null where it is shared
   bool synced = false;
+  async::TaskGroup tasks{"quota source"};      // ended before the informer
   bool is(std::string_view r) const { return group.empty() && resource == r; }
 };
 
@@ -95,15 +98,21 @@ class QuotaController final : public Controller {
   void start() override {
     Controller::start();
     started_ = true;
-    for (auto& [name, s] : sources_) group_.spawn(follow(s.get()));
+    for (auto& [name, s] : sources_) s->tasks.spawn(follow(s.get()));
   }
   async::Task<void> stop() override {
     co_await Controller::stop();
-    for (auto& [name, s] : sources_)
-      if (s->own) co_await s->own->stop();
+    if (definitions_) co_await definitions_->stop();
+    for (auto& [name, s] : sources_) co_await end(s.get());
   }
 
  private:
+  static async::Task<void> end(Source* s) {
+    s->tasks.cancel();
+    co_await s->tasks.join();
+    if (s->own) co_await s->own->stop();
+  }
+
   void share(std::string resource, client::RawInformer& informer) {
     auto s = std::make_unique<Source>();
     s->resource = resource;
@@ -116,7 +125,7 @@ class QuotaController final : public Controller {
     s->informer = &informer;
     informer.add_handler([this, s](const std::string& key, const Bytes& before, const Bytes& now) { on_object(*s, key, before, now); });
     sources_[{s->group, s->resource}] = std::move(made);
-    if (started_) group_.spawn(follow(s));
+    if (started_) s->tasks.spawn(follow(s));
     return s;
   }
 
@@ -137,14 +146,61 @@ class QuotaController final : public Controller {
     auto s = std::make_unique<Source>();
     s->group = group;
     s->resource = resource;
-    const api::KindSchema* kind = built_in(group, resource);
-    if (!kind) return nullptr;
-    s->own = std::make_unique<client::RawInformer>(client_, *kind, client::RawInformer::Options());
+    client::RawInformer::Options options;
+    api::KindSchema kind;
+    if (const api::KindSchema* k = built_in(group, resource)) {
+      kind = *k;
+    } else if (find_definition(*s)) {
+      kind.group = s->group;
+      kind.plural = s->resource;
+      kind.version = s->version;
+      kind.kind = s->kind;
+      kind.namespaced = true;
+      options.metadata_only = true;
+    } else {
+      return nullptr;
+    }
+    s->own = std::make_unique<client::RawInformer>(client_, kind, options);
     client::RawInformer* informer = s->own.get();
     Source* made = adopt(std::move(s), *informer);
     informer->start();
     return made;
   }
+
+  // Custom resources, from the first quota on that names one.
+  bool find_definition(Source& s) {
+    if (s.group.empty()) return false;
+    if (!definitions_) {
+      definitions_ = std::make_unique<client::Informer<CustomResourceDefinition>>(client_);
+      definitions_->on_event([this](const std::string&, const CustomResourceDefinition* before, const CustomResourceDefinition* now) { on_definition(now ? *now : *before, now); });
+      definitions_->start();
+    }
+    auto d = definitions_->get(s.resource + "." + s.group);
+    if (!d || !usable(*d)) return false;
+    s.kind = d->spec.names.kind;
+    for (const auto& v : d->spec.versions)
+      if (v.storage) s.version = v.name;
+    return !s.version.empty();
+  }
+  static bool usable(const CustomResourceDefinition& d) {
+    return d.spec.scope == "Namespaced" && !d.metadata.deletion_timestamp &&
+           std::any_of(d.status.conditions.begin(), d.status.conditions.end(), [](const auto& c) { return c.type == "Established" && c.status == "True"; });
+  }
+  void on_definition(const CustomResourceDefinition& d, bool there) {
+    std::pair<std::string, std::string> id{d.spec.group, d.spec.names.plural};
+    auto it = sources_.find(id);
+    bool follows = it != sources_.end();
+    bool wanted = there && usable(d);
+    if (follows && !wanted && it->second->own) {
+      for (auto& [key, t] : tallies_) t.sums.erase(it->second.get());
+      group_.spawn(let_go(std::move(it->second)));
+      sources_.erase(it);
+    }
+    if (follows == wanted) return;
+    for (auto& [key, t] : tallies_)
+      if (resources_of(t.spec.hard).count(id)) queue_.add(key);
+  }
+  async::Task<void> let_go(std::unique_ptr<Source> s) { co_await end(s.get()); }
 
   void on_quota(const std::string& key, const ResourceQuota* before, const ResourceQuota* now) {
     if (!now) {
@@ -178,7 +234,7 @@ class QuotaController final : public Controller {
     std::optional<Use> was, is;
     if (before) was = use_in(s, before, at);
     if (now) is = use_in(s, now, at);
-    if (s.is("pods")) note_end(key, now);
+    if (s.is("pods") && note_end(key, now)) each_in(prefix, [&](const std::string& name, const Tally&) { queue_.add(name); });
     if (was == is) return;
     each_in(prefix, [&](const std::string& name, Tally& t) {
       auto sum = t.sums.find(&s);
@@ -212,13 +268,17 @@ class QuotaController final : public Controller {
     }
   }
 
-  // A pod whose grace is over counts no longer, though nothing tells of it.
-  void note_end(const std::string& key, const Bytes& pod) {
+  // A pod whose grace is over counts no longer, though nothing tells of it. True when it has one.
+  bool note_end(const std::string& key, const Bytes& pod) {
     std::optional<WallTime> end;
     if (pod)
       if (Result<core::Pod> p = api::from_protobuf<core::Pod>(*pod)) end = quota::ends_counting(*p);
-    if (end && *end >= context_.now()) ending_[key] = *end;
-    else ending_.erase(key);
+    if (end && *end >= context_.now()) {
+      ending_[key] = *end;
+      return true;
+    }
+    ending_.erase(key);
+    return false;
   }
   // Forgets the pods of the namespace that have ended; true when there were any. `next`: until the next one ends.
   bool pods_ended(const std::string& prefix, Duration* next) {
@@ -287,6 +347,7 @@ class QuotaController final : public Controller {
 
   client::Informer<ResourceQuota>& quotas_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Source>> sources_;
+  std::unique_ptr<client::Informer<CustomResourceDefinition>> definitions_;
   std::map<std::string, Tally> tallies_;     // by quota
   std::map<std::string, WallTime> ending_;   // by pod
   bool started_ = false;

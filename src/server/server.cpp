@@ -159,6 +159,7 @@ class Server::Impl {
     o.kubelet_tls = [this] { return kubelet_tls_; };
     o.extra_handlers = {{"/v1-onebin/config", [this](net::Request& q, net::ResponseWriter& w) { return serve_config(&q, &w); }},
                         {"/cacerts", [this](net::Request& q, net::ResponseWriter& w) { return serve_ca(&q, &w); }}};
+    RETURN_IF_ERROR(apiserver::apply_arguments(o, options_.kube_apiserver_args).status().with_context("--kube-apiserver-arg"));
     setup_.token = token_;
     setup_.ca_pem = certificates_.server_ca.certificate;
     setup_.server_url = "https://" + net::Address{options_.advertise_address, options_.https_listen_port}.to_string();

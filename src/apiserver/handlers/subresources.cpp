@@ -280,6 +280,10 @@ Handling handle_token(RequestContext* c) {
     Status s = check_bound(*c, *ref, q);
     if (!s) co_return s;
   }
+  if (std::int64_t most = c->core.options.max_token_expiration_seconds; most > 0 && q.expiration_seconds > most) {
+    c->warnings.push_back("requested expiration of " + std::to_string(q.expiration_seconds) + " seconds shortened to " + std::to_string(most) + " seconds");
+    q.expiration_seconds = most;
+  }
   Result<TokenIssuer::Token> token = issuer->issue(q);
   if (!token) co_return token.status();
   spec["audiences"] = q.audiences;

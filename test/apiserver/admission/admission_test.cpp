@@ -141,7 +141,7 @@ TEST_CASE_METHOD(Fixture, "a pod waits for its namespace's default account") {
 }
 
 TEST_CASE_METHOD(Fixture, "DefaultTolerationSeconds and TaintNodesByCondition") {
-  auto p = make_default_toleration_seconds();
+  auto p = make_default_toleration_seconds(300, 300);
   Document o = parse(R"({"metadata":{"name":"x"},"spec":{"tolerations":[{"key":"node.kubernetes.io/not-ready","operator":"Exists"}]}})");
   REQUIRE(pod(*p, o).is_ok());
   CHECK(o["spec"]["tolerations"] == parse(R"([{"key":"node.kubernetes.io/not-ready","operator":"Exists"},
@@ -269,7 +269,8 @@ TEST_CASE_METHOD(Fixture, "NodeIdentity: a name belongs to the key that first as
 }
 
 TEST_CASE_METHOD(Fixture, "PodSecurity in upstream's words") {
-  auto p = make_pod_security(lister);
+  PodSecurityDefaults defaults;
+  auto p = make_pod_security(lister, defaults);
   core::Namespace ns = object<core::Namespace>("", "a");
   ns.metadata.labels["pod-security.kubernetes.io/enforce"] = "restricted";
   lister.put(ns);

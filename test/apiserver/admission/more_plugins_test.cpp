@@ -1,4 +1,4 @@
-// Plug-ins of claims, resizes, trust bundles and pods' certificates.
+// Plug-ins of claims, resizes, trust bundles and pods' certificates, and those that are off unless asked for.
 #include "apiserver/admission/plugins.hpp"
 #include "apiserver/rbac/fake_lister.hpp"
 #include "apiserver/support.hpp"
@@ -135,4 +135,68 @@ TEST_CASE_METHOD(Plugins, "NodeRestriction: certificates for the node's own pods
   q["spec"]["nodeName"] = "n2";
   CHECK(ask().message() ==
         "podcertificaterequests.certificates.k8s.io \"r\" is forbidden: PodCertificateRequest.Spec.NodeName=\"n2\", which is not the requesting node \"n1\"");
+}
+
+TEST_CASE_METHOD(Plugins, "AlwaysPullImages, DenyServiceExternalIPs, ExtendedResourceToleration") {
+  auto pull = make_always_pull_images();
+  Document pod = parse(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","imagePullPolicy":"Never"}],"initContainers":[{"name":"d","image":"j"}],
+                           "volumes":[{"name":"v","image":{"reference":"k"}}]}})");
+  REQUIRE(create(*pull, "", "pods", pod).is_ok());
+  CHECK(pod["spec"]["containers"][0]["imagePullPolicy"] == "Always");
+  CHECK(pod["spec"]["initContainers"][0]["imagePullPolicy"] == "Always");
+  CHECK(pod["spec"]["volumes"][0]["image"]["pullPolicy"] == "Always");
+  auto deny = make_deny_service_external_ips();
+  Document plain = parse(R"({"metadata":{"name":"s"},"spec":{}})"), outside = parse(R"({"metadata":{"name":"s"},"spec":{"externalIPs":["1.2.3.4"]}})");
+  CHECK(create(*deny, "", "services", plain).is_ok());
+  CHECK(create(*deny, "", "services", outside).message() == "services \"s\" is forbidden: Use of external IPs is denied by admission control");
+  CHECK(update(*deny, "", "services", outside, outside).is_ok());
+  CHECK(update(*deny, "", "services", outside, plain).is(Reason::Forbidden));
+  auto tolerate = make_extended_resource_toleration();
+  Document device = parse(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"1","e.x/gpu":"1"}}}]}})");
+  REQUIRE(create(*tolerate, "", "pods", device).is_ok());
+  CHECK(device["spec"]["tolerations"] == parse(R"([{"key":"e.x/gpu","operator":"Exists","effect":"NoSchedule"}])"));
+}
+
+TEST_CASE_METHOD(Plugins, "OwnerReferencesPermissionEnforcement") {
+  auto p = make_owner_references_permission_enforcement(lister, authorizer);
+  Document before = parse(R"({"metadata":{"name":"s"}})"), now = before;
+  now["metadata"]["ownerReferences"] = parse(R"([{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"rs","uid":"u","blockOwnerDeletion":true}])");
+  CHECK(update(*p, "", "pods", now, before).message() == "pods \"s\" is forbidden: cannot set an ownerRef on a resource you can't delete: no, <nil>");
+  authorizer.allowed = {"delete /pods s"};
+  CHECK(update(*p, "", "pods", now, before).message() ==
+        "pods \"s\" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: no, <nil>");
+  authorizer.allowed.insert("update apps/replicasets/finalizers rs");
+  CHECK(update(*p, "", "pods", now, before).is_ok());
+  CHECK(update(*p, "", "pods", now, now).is_ok());
+  Document unknown = now;
+  unknown["metadata"]["ownerReferences"][0]["kind"] = "Thing";
+  CHECK(create(*p, "", "pods", unknown).message() ==
+        "pods \"s\" is forbidden: cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion apps/v1 Kind Thing: no matches for kind "
+        "\"Thing\" in version \"apps/v1\"");
+}
+
+TEST_CASE_METHOD(Plugins, "PodSecurity: the cluster's defaults and who is exempt") {
+  PodSecurityDefaults defaults;
+  defaults.labels = {{"enforce", "baseline"}};
+  defaults.exempt_users = {"admin"};
+  defaults.exempt_namespaces = {"free"};
+  auto p = make_pod_security(lister, defaults);
+  for (const char* name : {"a", "free"}) {
+    core::Namespace ns;
+    ns.metadata.name = name;
+    lister.put(ns);
+  }
+  Document pod = parse(R"({"metadata":{"name":"p"},"spec":{"hostNetwork":true,"containers":[{"name":"c","image":"i"}]}})");
+  CHECK(create(*p, "", "pods", pod).message().find("violates PodSecurity \"baseline:latest\"") != std::string::npos);
+  UserInfo admin = fakes::user("admin");
+  CHECK(create(*p, "", "pods", pod, &admin).is_ok());
+  auto a = fakes::create_of("", "pods", "Pod", "free", &pod, &joe);
+  CHECK(admit(*p, a).is_ok());
+  std::vector<std::string> warnings;
+  Document labelled = parse(R"({"metadata":{"name":"free","labels":{"pod-security.kubernetes.io/enforce":"restricted"}}})");
+  auto n = fakes::create_of("", "namespaces", "Namespace", "", &labelled, &joe);
+  n.warnings = &warnings;
+  CHECK(admit(*p, n).is_ok());
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0] == "namespace \"free\" is exempt from Pod Security, and the policy (enforce=restricted:latest) will be ignored");
 }
