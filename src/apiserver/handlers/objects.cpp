@@ -3,7 +3,7 @@
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -26,6 +26,16 @@ async::Task<Result<std::string>> read_body(RequestContext* c) {
   if (body.is(Reason::RequestEntityTooLarge))
     co_return Status(Reason::RequestEntityTooLarge, "Request entity too large: limit is " + std::to_string(kMaxBody));
   co_return body;
+}
+
+Result<Document> decode_body(std::string_view body, Format format, const apimachinery::TypeSchema& type, const apimachinery::DecodeOptions& options,
+                             apimachinery::DecodeReport* report) {
+  switch (format) {
+    case Format::Protobuf: return apimachinery::decode_protobuf(body, type);
+    case Format::Yaml: return apimachinery::decode_yaml(body, &type, options, report);
+    case Format::Cbor: return apimachinery::decode_cbor(body, &type, options, report);
+    default: return apimachinery::decode_json(body, &type, options, report);
+  }
 }
 
 Result<FieldValidation> field_validation(const RequestContext& c) {
@@ -81,31 +91,25 @@ std::string problems_text(const std::vector<std::string>& problems) { return joi
 async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown) {
   Result<std::string> body = co_await read_body(c);
   if (!body) co_return body.status();
-  Result<Format> format = body_format(c->request.headers.get("Content-Type"));
+  Result<Format> format = body_format(c->request.headers.get("Content-Type"), c->core.options.cbor);
   if (!format) co_return format.status();
   Result<FieldValidation> validation = field_validation(*c);
   if (!validation) co_return validation.status();
   if (body->empty()) {
     co_return bad_request("there is no " + std::string(kind->kind) + " in the request: the body is empty");
   }
-  Result<Document> d = Document();
-  if (*format == Format::Protobuf) {
-    d = apimachinery::decode_protobuf(*body, *kind->type);
-  } else {
-    // Reported here, in upstream's words, so the decoder never fails for them.
-    apimachinery::DecodeOptions options;
-    options.validation = *validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
-    options.keep_unknown = keep_unknown;
-    apimachinery::DecodeReport report;
-    d = *format == Format::Yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report)
-                                : apimachinery::decode_json(*body, kind->type, options, &report);
-    if (d && !report.problems.empty()) {
-      if (*validation == FieldValidation::Strict)
-        co_return bad_request(std::string(kind->kind) + " in version \"" + std::string(kind->version) + "\" cannot be handled as a " +
-                              std::string(kind->kind) + ": strict decoding error: " + problems_text(report.problems));
-      if (*validation == FieldValidation::Warn)
-        for (auto& p : report.problems) c->warnings.push_back(std::move(p));
-    }
+  // Problems are reported here, in upstream's words, so the decoder never fails for them.
+  apimachinery::DecodeOptions options;
+  options.validation = *validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
+  options.keep_unknown = keep_unknown;
+  apimachinery::DecodeReport report;
+  Result<Document> d = decode_body(*body, *format, *kind->type, options, &report);
+  if (d && !report.problems.empty()) {
+    if (*validation == FieldValidation::Strict)
+      co_return bad_request(std::string(kind->kind) + " in version \"" + std::string(kind->version) + "\" cannot be handled as a " +
+                            std::string(kind->kind) + ": strict decoding error: " + problems_text(report.problems));
+    if (*validation == FieldValidation::Warn)
+      for (auto& p : report.problems) c->warnings.push_back(std::move(p));
   }
   if (!d) {
     if (!d.is(Reason::BadRequest)) co_return d.status();
