@@ -4,7 +4,7 @@
 #include "apiserver/json_indent.hpp"
 
 #include <onebin/api/registry.hpp>
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace onebin::apiserver {
 using apimachinery::TypeSchema;
 
 Result<Negotiated> negotiate_for(const RequestContext& c, bool watch) {
-  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch);
+  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor);
 }
 
 namespace {
@@ -81,7 +81,7 @@ net::Headers answer_headers(const RequestContext& c, std::string content_type) {
 
 bool accepts_gzip(const RequestContext& c) {
   for (const auto& part : c.request.headers.list("Accept-Encoding"))
-    if (starts_with(part, "gzip") && part.find("q=0") == std::string::npos) return true;
+    if (part == "gzip") return true;  // upstream knows no weights
   return false;
 }
 
@@ -99,28 +99,66 @@ std::string gzip(std::string_view data) {
   return out;
 }
 
+std::string gzip_stored(std::string_view data) {
+  std::string out("\x1f\x8b\x08\0\0\0\0\0\4\xff", 10);
+  auto little = [&out](std::uint64_t v, int bytes) {
+    for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(v >> 8 * i));
+  };
+  std::string_view rest = data;
+  do {
+    std::string_view block = rest.substr(0, 65535);
+    rest.remove_prefix(block.size());
+    out.push_back(rest.empty() ? 1 : 0);
+    little(block.size(), 2);
+    little(~block.size(), 2);
+    out += block;
+  } while (!rest.empty());
+  little(crc32_z(0, reinterpret_cast<const Bytef*>(data.data()), data.size()), 4);
+  little(data.size(), 4);
+  return out;
+}
+
 struct BodySink::Deflater {
   z_stream z{};
   std::string buffer = std::string(32 * 1024, '\0');
   ~Deflater() { deflateEnd(&z); }
 };
 
-BodySink::BodySink(RequestContext* c, bool compress) : c_(c) {
-  if (!compress) return;
-  deflater_ = std::make_unique<Deflater>();
-  if (deflateInit2(&deflater_->z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) deflater_.reset();
-}
+BodySink::BodySink(RequestContext* c) : c_(c) {}
 BodySink::~BodySink() = default;
 
 Handling BodySink::start(int code, net::Headers headers) {
-  if (deflater_) {
-    headers.add("Content-Encoding", "gzip");
-    headers.add("Vary", "Accept-Encoding");
+  code_ = code;
+  headers_ = std::move(headers);
+  if (!accepts_gzip(*c_)) co_return co_await decide(false);
+  co_return Result<void>();
+}
+
+Handling BodySink::decide(bool compress) {
+  decided_ = true;
+  if (compress) {
+    deflater_ = std::make_unique<Deflater>();
+    if (deflateInit2(&deflater_->z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) deflater_.reset();
   }
-  co_return co_await c_->writer.start(code, std::move(headers));
+  if (deflater_) {
+    headers_.add("Content-Encoding", "gzip");
+    headers_.add("Vary", "Accept-Encoding");
+  }
+  Result<void> r = co_await c_->writer.start(code_, std::move(headers_));
+  if (!r || held_.empty()) co_return r;
+  std::string held = std::move(held_);
+  held_ = std::string();
+  co_return co_await put(held);
 }
 
 Handling BodySink::write(std::string_view chunk) {
+  if (decided_) co_return co_await put(chunk);
+  held_ += chunk;
+  if (held_.size() > kGzipThreshold) co_return co_await decide(true);
+  co_return Result<void>();
+}
+
+Handling BodySink::put(std::string_view chunk) {
   if (!deflater_) co_return co_await c_->writer.write(chunk);
   z_stream& z = deflater_->z;
   z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(chunk.data()));
@@ -138,6 +176,10 @@ Handling BodySink::write(std::string_view chunk) {
 }
 
 Handling BodySink::finish() {
+  if (!decided_) {
+    Result<void> r = co_await decide(false);
+    if (!r) co_return r;
+  }
   if (deflater_) {
     z_stream& z = deflater_->z;
     int state = Z_OK;
@@ -165,6 +207,7 @@ Result<std::string> encode_document(const Document& document, const TypeSchema* 
     if (!type) return Status(Reason::NotAcceptable, "the object has no protobuf form");
     return apimachinery::encode_protobuf(document, *type);
   }
+  if (format == Format::Cbor) return apimachinery::encode_cbor(document, type);
   if (format == Format::Yaml) return apimachinery::encode_yaml(document, type);
   return apimachinery::encode_json(document, type);
 }
@@ -178,7 +221,7 @@ Result<Document> decode_stored(const Served& served, const Bytes& stored) {
 }
 
 Status append_object(std::string& out, const Served& served, const Bytes& stored, Format format) {
-  if (served.converts() || served.json_stored || format == Format::Yaml) {
+  if (served.converts() || served.json_stored || format == Format::Yaml || format == Format::Cbor) {
     if (served.json_stored && !served.converts() && format == Format::Json) {
       out += *stored;
       return Status::ok();
@@ -223,6 +266,10 @@ Status append_partial_metadata(std::string& out, const Bytes& stored, Format for
   Status s = apimachinery::append_json_from_message(json, message, *type,
                                                     {.api_version = api_version, .kind = "PartialObjectMetadata", .resource_version = {}});
   if (!s) return s;
+  if (format == Format::Cbor) {
+    out += apimachinery::kCborMagic;
+    return apimachinery::append_cbor_from_json(out, json, type);
+  }
   if (format == Format::Yaml) {
     Document d = Document::parse(json, nullptr, false);
     json = apimachinery::encode_yaml(d, type);
@@ -249,7 +296,7 @@ Document table_of(const Served& served, const std::vector<const Document*>& obje
 
 Handling send_text(RequestContext* c, int code, std::string content_type, std::string body) {
   net::Headers h = answer_headers(*c, std::move(content_type));
-  if (body.size() >= kGzipThreshold && accepts_gzip(*c)) {
+  if (compresses(*c, body.size())) {
     body = gzip(body);
     h.add("Content-Encoding", "gzip");
     h.add("Vary", "Accept-Encoding");

@@ -150,6 +150,12 @@ class Server::Impl {
     if (first < 1 || last < first || last > 65535) return bad_request("--service-node-port-range " + options_.service_node_port_range + ": want FIRST-LAST, as 30000-32767");
     o.node_port_first = static_cast<std::uint16_t>(first);
     o.node_port_last = static_cast<std::uint16_t>(last);
+    for (const std::string& gate : options_.feature_gates) {
+      auto parts = split(gate, '=');
+      if (parts.size() != 2 || (parts[1] != "true" && parts[1] != "false")) return bad_request("--feature-gates " + gate + ": want NAME=true or NAME=false");
+      if (parts[0] != "CBORServingAndStorage") return bad_request("--feature-gates: unrecognized feature gate: " + parts[0]);
+      o.cbor = parts[1] == "true";
+    }
     o.cluster_domain = options_.cluster_domain;
     o.service_account_issuer = "https://kubernetes.default.svc." + options_.cluster_domain;
     o.service_account_keys_pem = {certificates_.service_account_key};

@@ -197,25 +197,6 @@ Task<void> settings_and_refusals() {
   co_await server->stop();
 }
 
-Task<void> rapid_reset() {
-  Site s;
-  auto server = serve(handler_of(s));
-  Client c(co_await dial(*server));
-  bool alive = co_await c.pump(20ms);
-  REQUIRE(alive);
-  for (int round = 0; round < 200 && alive; ++round) {
-    for (int i = 0; i < 50; ++i) nghttp2_submit_rst_stream(c.session, NGHTTP2_FLAG_NONE, c.request("/wait"), NGHTTP2_CANCEL);
-    alive = co_await c.flush();
-    if (alive) alive = co_await c.pump(1ms);
-  }
-  CHECK_FALSE(alive);  // the server has ended it
-  CHECK(s.most <= 600);
-  std::string other = co_await talk(*server, get("/other", "Connection: close\r\n"));
-  CHECK(other.find("hello /other") != other.npos);
-  co_await server->stop();
-  CHECK(s.running == 0);
-}
-
 std::string frame(unsigned type, unsigned flags, std::uint32_t stream, std::string_view payload) {
   std::string f;
   for (int shift : {16, 8, 0}) f += static_cast<char>(payload.size() >> shift);
@@ -225,6 +206,29 @@ std::string frame(unsigned type, unsigned flags, std::uint32_t stream, std::stri
   return f += payload;
 }
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+Task<void> rapid_reset() {
+  Site s;
+  auto server = serve(handler_of(s));
+  StreamPtr stream = co_await dial(*server);
+  std::string bytes = std::string(kPreface) + frame(4, 0, 0, "");
+  std::string get_head("\x82\x84\x86\x41\x01\x61", 6);
+  std::uint32_t id = 1;
+  Result<void> w;
+  for (; id < 100000 && w; id += 2) {
+    bytes += frame(1, 5, id, get_head) + frame(3, 0, id, std::string("\0\0\0\x08", 4));
+    if (bytes.size() < 4000) continue;
+    w = co_await stream->write(bytes);
+    bytes.clear();
+    (void)co_await async::sleep_for(1ms);
+  }
+  CHECK_FALSE(w);  // the server has ended it
+  CHECK(s.most <= 600);
+  std::string other = co_await talk(*server, get("/other", "Connection: close\r\n"));
+  CHECK(other.find("hello /other") != other.npos);
+  co_await server->stop();
+  CHECK(s.running == 0);
+}
 
 // Sends `piece` again and again: the server must end the connection before `most` bytes are through.
 Task<void> flood(HttpServer* server, std::string before, std::string piece, std::size_t most) {

@@ -77,6 +77,7 @@ struct Options {
 
   bool anonymous_auth = true;           // RBAC decides what system:anonymous may
   bool allow_privileged = true;
+  bool cbor = false;                    // application/cbor: feature gate CBORServingAndStorage
 
   // The server's client certificate for kubelets (and who signs theirs). Asked at each new connection.
   net::TlsClientProvider kubelet_tls;

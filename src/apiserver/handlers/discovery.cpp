@@ -67,7 +67,7 @@ Handling DiscoveryCache::send_cached(RequestContext* c, Text* text, std::string 
     co_return co_await c->writer.send(304, std::move(h), {});
   }
   std::string body = text->body;
-  if (body.size() >= kGzipThreshold && accepts_gzip(*c)) {
+  if (compresses(*c, body.size())) {
     body = gzip(body);
     h.add("Content-Encoding", "gzip");
   }

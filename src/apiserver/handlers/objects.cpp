@@ -5,6 +5,7 @@
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -27,6 +28,16 @@ async::Task<Result<std::string>> read_body(RequestContext* c) {
   if (body.is(Reason::RequestEntityTooLarge))
     co_return Status(Reason::RequestEntityTooLarge, "Request entity too large: limit is " + std::to_string(kMaxBody));
   co_return body;
+}
+
+Result<Document> decode_body(std::string_view body, Format format, const apimachinery::TypeSchema& type, const apimachinery::DecodeOptions& options,
+                             apimachinery::DecodeReport* report) {
+  switch (format) {
+    case Format::Protobuf: return apimachinery::decode_protobuf(body, type);
+    case Format::Yaml: return apimachinery::decode_yaml(body, &type, options, report);
+    case Format::Cbor: return apimachinery::decode_cbor(body, &type, options, report);
+    default: return apimachinery::decode_json(body, &type, options, report);
+  }
 }
 
 Result<FieldValidation> field_validation(const RequestContext& c) {
@@ -103,7 +114,7 @@ Status check_type(const Document& object, const KindSchema& kind, std::string_vi
 async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown) {
   Result<std::string> body = co_await read_body(c);
   if (!body) co_return body.status();
-  Result<Format> format = body_format(c->request.headers.get("Content-Type"));
+  Result<Format> format = body_format(c->request.headers.get("Content-Type"), c->core.options.cbor);
   if (!format) co_return format.status();
   Result<FieldValidation> validation = field_validation(*c);
   if (!validation) co_return validation.status();
@@ -117,8 +128,9 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
     options.keep_unknown = keep_unknown;
     options.typed = false;
     apimachinery::DecodeReport report;
-    bool yaml = *format == Format::Yaml;
-    d = yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report) : apimachinery::decode_json(*body, kind->type, options, &report);
+    bool yaml = *format == Format::Yaml, cbor = *format == Format::Cbor;
+    auto decode = cbor ? apimachinery::decode_cbor : yaml ? apimachinery::decode_yaml : apimachinery::decode_json;
+    d = decode(*body, kind->type, options, &report);
     if (!d && d.is(Reason::BadRequest))
       co_return unrecognized(*kind, (yaml ? "error converting YAML to JSON: " : "couldn't get version/kind; json parse error: ") + d.status().message(), *body);
     if (d && d->is_null()) d = Document::object();

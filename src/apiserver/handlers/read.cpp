@@ -5,7 +5,8 @@
 #include "apiserver/json_indent.hpp"
 #include "apiserver/table_rows.hpp"
 
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
 namespace onebin::apiserver {
@@ -147,24 +148,20 @@ apimachinery::ListMetaFields meta_of(const Page& page, const std::string& revisi
 class ListWriter {
  public:
   ListWriter(RequestContext* c, const Page& page, const Negotiated& n)
-      : c_(c), page_(page), n_(n), revision_(std::to_string(page.revision)), sink_(c, accepts_gzip(*c) && estimate() >= kGzipThreshold) {}
+      : c_(c), page_(page), n_(n), revision_(std::to_string(page.revision)), sink_(c) {}
 
   Handling run() {
     Result<void> r = co_await sink_.start(200, answer_headers(*c_, n_.content_type()));
     if (!r) co_return r;
     if (n_.transform == Transform::Table) r = co_await table();
     else if (n_.format == Format::Protobuf) r = co_await protobuf();
+    else if (n_.format == Format::Cbor) r = co_await cbor();
     else r = co_await json();
     if (!r) co_return r;
     co_return co_await sink_.finish();
   }
 
  private:
-  std::size_t estimate() const {
-    std::size_t n = 0;
-    for (const auto& i : page_.items) n += i->size();
-    return n;
-  }
   bool partial() const { return n_.transform == Transform::PartialMetadataList || n_.transform == Transform::PartialMetadata; }
   std::string api_version() const { return partial() ? "meta.k8s.io/" + n_.transform_version : c_->served->api_version; }
   std::string kind() const { return partial() ? "PartialObjectMetadataList" : std::string(c_->served->kind->list_kind); }
@@ -224,6 +221,25 @@ class ListWriter {
     if (yaml) buffer_ = apimachinery::encode_yaml(Document::parse(buffer_, nullptr, false), nullptr);
     else if (n_.pretty) indent(from);
     else buffer_.push_back('\n');
+    co_return co_await flush(true);
+  }
+
+  Handling cbor() {
+    static const KindSchema* metadata = api::find_kind("meta.k8s.io", "v1", "PartialObjectMetadata");
+    const TypeSchema* type = partial() ? metadata ? metadata->type : nullptr : c_->served->kind->type;
+    buffer_ = apimachinery::cbor_list_head(kind(), page_.items.size());
+    for (const auto& item : page_.items) {
+      std::size_t at = buffer_.size();
+      Status s = append_item_json(item);
+      std::string json = buffer_.substr(at);
+      buffer_.resize(at);
+      if (s) s = apimachinery::append_cbor_from_json(buffer_, json, type);
+      if (!s) co_return s;
+      if (buffer_.size() < kChunk) continue;
+      Result<void> r = co_await flush(false);
+      if (!r) co_return r;
+    }
+    buffer_ += apimachinery::cbor_list_tail(api_version(), meta_of(page_, revision_));
     co_return co_await flush(true);
   }
 
@@ -290,6 +306,7 @@ class ListWriter {
   }
 
   Handling table() {
+    const bool cbor = n_.format == Format::Cbor;  // has no form of a table that can be written piece by piece
     std::string include(c_->query.get("includeObject"));
     apimachinery::TableList list;
     list.resource_version = revision_;
@@ -304,11 +321,19 @@ class ListWriter {
       first = false;
       Status s = append_table_row(buffer_, *c_->served, item, include, n_.transform_version, c_->now);
       if (!s) co_return s;
-      if (buffer_.size() < kChunk) continue;
+      if (cbor || buffer_.size() < kChunk) continue;
       Result<void> r = co_await flush(false);
       if (!r) co_return r;
     }
-    buffer_ += "]}\n";
+    if (cbor) {
+      static const KindSchema* kind = api::find_kind("meta.k8s.io", "v1", "Table");
+      std::string json = buffer_ + "]}";
+      buffer_.assign(apimachinery::kCborMagic);
+      Status s = apimachinery::append_cbor_from_json(buffer_, json, kind ? kind->type : nullptr);
+      if (!s) co_return s;
+    } else {
+      buffer_ += "]}\n";
+    }
     co_return co_await flush(true);
   }
 

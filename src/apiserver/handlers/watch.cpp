@@ -5,13 +5,14 @@
 #include "apiserver/table_rows.hpp"
 
 #include <onebin/api/registry.hpp>
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 
 namespace onebin::apiserver {
 namespace {
 
 constexpr std::int64_t kMinTimeoutSeconds = 1800;
 constexpr std::size_t kInitialBatch = 64;
+constexpr std::size_t kWorthCompressing = 16 * 1024;
 
 std::string_view type_name(WatchType t) {
   switch (t) {
@@ -208,7 +209,8 @@ class WatchWriter {
     }
     bool shared = o.delivery && n_.transform != Transform::Table;
     std::uint32_t form = served_.id << 8 | static_cast<std::uint32_t>(o.type) << 5 | static_cast<std::uint32_t>(o.left) << 4 |
-                         static_cast<std::uint32_t>(n_.transform) << 1 | static_cast<std::uint32_t>(n_.format == Format::Protobuf);
+                         static_cast<std::uint32_t>(n_.format == Format::Cbor) << 3 | static_cast<std::uint32_t>(n_.transform) << 1 |
+                         static_cast<std::uint32_t>(n_.format == Format::Protobuf);
     if (shared)
       for (const auto& f : o.delivery->frames)
         if (f.form == form) {
@@ -246,6 +248,7 @@ class WatchWriter {
   }
   void frame(std::string& out, std::string_view type, std::string_view object) {
     if (n_.format == Format::Protobuf) apimachinery::append_protobuf_watch_event(out, type, object);
+    else if (n_.format == Format::Cbor) apimachinery::append_cbor_watch_event(out, type, object);
     else apimachinery::append_json_watch_event(out, type, object);
   }
 
@@ -262,9 +265,16 @@ Handling handle_watch(RequestContext* c) {
   if (!n) co_return n.status();
   Result<ListOptions> o = parse_list_options(*c);
   if (!o) co_return o.status();
+  bool wants_initial = o->send_initial_events.value_or(false);
   Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(c, std::move(*o));
   if (!source) co_return source.status();
   net::Headers headers = answer_headers(*c, n->content_type(true));
+  // As upstream, only what begins with a list is worth it.
+  bool compressed = wants_initial && accepts_gzip(*c);
+  if (compressed) {
+    headers.add("Content-Encoding", "gzip");
+    headers.add("Vary", "Accept-Encoding");
+  }
   Result<void> r = co_await c->writer.start(200, std::move(headers));
   if (!r) co_return r;
   r = co_await c->writer.flush();
@@ -282,6 +292,8 @@ Handling handle_watch(RequestContext* c) {
         if (!s) co_return s;
       }
     }
+    // A member of its own each time, so that an idle watch holds no compressor.
+    if (compressed) writer.buffer = writer.buffer.size() < kWorthCompressing ? gzip_stored(writer.buffer) : gzip(writer.buffer);
     r = co_await c->writer.write(writer.buffer);
     writer.buffer.clear();
     if (!r) co_return r;
