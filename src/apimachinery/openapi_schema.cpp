@@ -48,20 +48,29 @@ void add_rules(Document& schema, const FieldSchema& f, Version version) {
   describe(schema, r.description);
 }
 
-// A schema of v2 knows less than one of v3: what cannot be said in it is left open.
+// A schema of v2 knows less than one of v3: what cannot be said in it, or what kubectl misreads, is left open. Source:
+// behaviour of k8s.io/apiextensions-apiserver's conversion for /openapi/v2.
 Document as_v2(const Document& v3, int depth) {
   if (!v3.is_object() || depth > 100) return v3;
   Document out = v3;
-  for (const char* name : {"oneOf", "anyOf", "allOf", "not", "nullable", "default", "x-kubernetes-validations"}) out.erase(name);
-  bool open = bool_at(v3, "nullable") || bool_at(v3, "x-kubernetes-int-or-string") || bool_at(v3, "x-kubernetes-preserve-unknown-fields");
-  if (bool_at(v3, "nullable") || bool_at(v3, "x-kubernetes-int-or-string")) out.erase("type");
-  if (open) {
+  for (const char* name : {"oneOf", "anyOf", "allOf", "not", "nullable"}) out.erase(name);
+  bool nullable = bool_at(v3, "nullable"), open = bool_at(v3, "x-kubernetes-preserve-unknown-fields");
+  if (nullable) out.erase("type");
+  if (nullable || open) {
     out.erase("items");
     out.erase("properties");
-    return out;
   }
-  if (auto p = out.find("properties"); p != out.end() && p->is_object())
+  if (string_at(out, "type") == "array" && !out.contains("items")) out.erase("type");
+  if (open && string_at(out, "type") == "object") out.erase("type");
+  if (auto p = out.find("properties"); p != out.end() && p->is_object()) {
+    Document required = Document::array();
+    for (const auto& r : member(out, "required"))
+      if (!r.is_string() || !bool_at(member(*p, r.get<std::string>()), "nullable")) required.push_back(r);
+    if (required.empty()) out.erase("required");
+    else out["required"] = std::move(required);
     for (auto& v : *p) v = as_v2(v, depth + 1);
+  }
+  if (bool_at(member(out, "additionalProperties"), "nullable")) out.erase("required");
   for (const char* name : {"items", "additionalProperties"})
     if (auto i = out.find(name); i != out.end() && i->is_object()) *i = as_v2(*i, depth + 1);
   return out;
@@ -180,17 +189,41 @@ Document Definitions::type_schema(const TypeSchema& t) {
 
 void Definitions::name_kind(std::string_view definition, GroupVersionKind kind) { kinds_[std::string(definition)].insert(std::move(kind)); }
 
-Document Definitions::custom_schema(const OpenApiResource& r) {
-  Document out = r.schema ? (version_ == Version::V2 ? as_v2(*r.schema, 0) : *r.schema) : any_object();
-  if (!out.is_object()) out = any_object();
-  if (!r.schema) out["x-kubernetes-preserve-unknown-fields"] = true;
-  bool open_v2 = version_ == Version::V2 && bool_at(out, "x-kubernetes-preserve-unknown-fields");
-  if (open_v2) return out;
-  auto& properties = object_at(out, "properties");
-  properties["apiVersion"] = {{"type", "string"}};
-  properties["kind"] = {{"type", "string"}};
+// What every resource has beside what its definition says.
+void Definitions::add_resource_fields(Document& schema) {
+  auto& properties = object_at(schema, "properties");
+  properties["apiVersion"] = {{"type", "string"}, {"description", "APIVersion defines the version of the API that this object is written in."}};
+  properties["kind"] = {{"type", "string"}, {"description", "Kind names the type of this object."}};
   Document meta = reference(types_.object_meta);
-  properties["metadata"] = version_ == Version::V3 && meta.contains("$ref") ? Document{{"allOf", Document::array({std::move(meta)})}} : std::move(meta);
+  if (version_ == Version::V3 && meta.contains("$ref")) meta = {{"allOf", Document::array({std::move(meta)})}};
+  meta["description"] = "Standard object's metadata.";
+  properties["metadata"] = std::move(meta);
+}
+
+void Definitions::add_embedded(Document& schema, int depth) {
+  if (!schema.is_object() || depth > 100) return;
+  if (auto p = schema.find("properties"); p != schema.end() && p->is_object())
+    for (auto& v : *p) add_embedded(v, depth + 1);
+  for (const char* name : {"items", "additionalProperties"})
+    if (auto i = schema.find(name); i != schema.end()) add_embedded(*i, depth + 1);
+  // In v2 named properties would make kubectl refuse all others.
+  if (version_ == Version::V2 && bool_at(schema, "x-kubernetes-preserve-unknown-fields")) return;
+  if (!bool_at(schema, "x-kubernetes-embedded-resource")) return;
+  add_resource_fields(schema);
+  auto& required = array_at(schema, "required");
+  for (const char* name : {"kind", "apiVersion"})
+    if (std::find(required.begin(), required.end(), name) == required.end()) required.push_back(name);
+}
+
+Document Definitions::custom_schema(const OpenApiResource& r) {
+  if (!r.schema || !r.schema->is_object()) return any_object();
+  Document out = any_object();
+  if (version_ == Version::V3 || !bool_at(*r.schema, "x-kubernetes-preserve-unknown-fields")) {
+    out = version_ == Version::V2 ? as_v2(*r.schema, 0) : *r.schema;
+    add_embedded(out, 0);
+    add_resource_fields(out);
+  }
+  if (const Document* fields = find_member(*r.schema, "x-kubernetes-selectable-fields")) out["x-kubernetes-selectable-fields"] = *fields;
   return out;
 }
 

@@ -45,6 +45,8 @@ class Definitions {
   Document builtin(std::string_view name, Document schema);  // of a type that JSON has its own way of writing
   void name_kind(std::string_view definition, GroupVersionKind kind);
   Document custom_schema(const OpenApiResource& resource);
+  void add_resource_fields(Document& schema);
+  void add_embedded(Document& schema, int depth);  // the same, of resources inside
   Document list_schema(const OpenApiResource& resource, Document items);
 
   Version version_;

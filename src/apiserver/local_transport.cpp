@@ -62,7 +62,8 @@ net::Request make_request(client::ApiRequest in, const std::string& agent) {
 
 class LocalWatch final : public client::WatchStream {
  public:
-  LocalWatch(std::unique_ptr<WatchSource> source, Served* served, bool metadata) : source_(std::move(source)), served_(served), metadata_(metadata) {}
+  LocalWatch(std::unique_ptr<WatchSource> source, std::shared_ptr<Served> served, bool metadata)
+      : served_(std::move(served)), source_(std::move(source)), metadata_(metadata || served_->json_stored) {}
 
   async::Task<Result<std::vector<client::WatchEvent>>> next() override {
     Result<std::vector<WatchOutput>> outputs = co_await source_->next();
@@ -86,6 +87,7 @@ class LocalWatch final : public client::WatchStream {
         if (!object) co_return object.status();
         e.object = make_bytes(std::move(*object));
       } else if (metadata_) {
+        // Components of this process read protobuf: of a custom resource its metadata, which is all that they decide on.
         std::string bytes;
         Status s = append_partial_metadata(bytes, o.object, Format::Protobuf, "v1");
         if (!s) co_return s;
@@ -104,8 +106,8 @@ class LocalWatch final : public client::WatchStream {
   }
 
  private:
+  std::shared_ptr<Served> served_;  // outlives the source, which refers to it
   std::unique_ptr<WatchSource> source_;
-  Served* served_;
   bool metadata_;  // objects as PartialObjectMetadata
   bool failed_ = false;
 };
@@ -145,7 +147,7 @@ class LocalTransport final : public client::Transport {
     Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(&c, std::move(*o));
     if (!source) co_return source.status();
     bool metadata = r.headers.get("Accept").find("as=PartialObjectMetadata") != std::string_view::npos;
-    std::unique_ptr<client::WatchStream> stream = std::make_unique<LocalWatch>(std::move(*source), c.served, metadata);
+    std::unique_ptr<client::WatchStream> stream = std::make_unique<LocalWatch>(std::move(*source), c.served_held, metadata);
     co_return Result<std::unique_ptr<client::WatchStream>>(std::move(stream));
   }
 

@@ -89,7 +89,7 @@ std::string Negotiated::content_type(bool watch) const {
   return t;
 }
 
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor) {
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor, bool no_protobuf) {
   Negotiated n;
   auto clauses = parse_accept(accept);
   bool found = clauses.empty();
@@ -106,6 +106,7 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
       else continue;
       if (t == Transform::Table && f == Format::Protobuf) continue;
     }
+    if (no_protobuf && t == Transform::None && f == Format::Protobuf) continue;
     n.format = f;
     n.transform = t;
     n.transform_version = v;

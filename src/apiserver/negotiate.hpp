@@ -38,7 +38,8 @@ struct Negotiated {
 
 // `user_agent` and `query` decide on pretty printing, as upstream: asked for by pretty=1, or by curl and browsers.
 // `cbor`: whether that format is served (feature gate CBORServingAndStorage).
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor = false);
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor = false,
+                             bool no_protobuf = false);
 
 // The format of a body; UnsupportedMediaType for what is none of ours. Empty: JSON.
 Result<Format> body_format(std::string_view content_type, bool cbor = false);

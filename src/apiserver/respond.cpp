@@ -1,10 +1,13 @@
 #include "apiserver/respond.hpp"
 
+#include "apiserver/cache/stored_json.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/json_indent.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/cbor.hpp>
+#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
 #include <algorithm>
@@ -15,7 +18,9 @@ namespace onebin::apiserver {
 using apimachinery::TypeSchema;
 
 Result<Negotiated> negotiate_for(const RequestContext& c, bool watch) {
-  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor);
+  // Custom resources have no protobuf form; what stands for them (metadata, a Scale, a Status) has.
+  bool no_protobuf = c.served && c.served->json_stored && c.info.subresource != "scale";
+  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor, no_protobuf);
 }
 
 namespace {
@@ -204,7 +209,7 @@ std::string indent_json(std::string_view in) {
 
 Result<std::string> encode_document(const Document& document, const TypeSchema* type, Format format) {
   if (format == Format::Protobuf) {
-    if (!type) return Status(Reason::NotAcceptable, "the object has no protobuf form");
+    if (!type || apimachinery::is_custom(*type)) return Status(Reason::NotAcceptable, "the object has no protobuf form");
     return apimachinery::encode_protobuf(document, *type);
   }
   if (format == Format::Cbor) return apimachinery::encode_cbor(document, type);
@@ -213,7 +218,7 @@ Result<std::string> encode_document(const Document& document, const TypeSchema* 
 }
 
 Result<Document> decode_stored(const Served& served, const Bytes& stored) {
-  Result<Document> d = served.json_stored ? apimachinery::decode_json(*stored, served.storage_kind->type, {.keep_unknown = true})
+  Result<Document> d = served.json_stored ? apimachinery::decode_json(*stored, nullptr)
                                           : apimachinery::decode_protobuf(*stored, *served.storage_kind->type);
   if (!d) return d.status();
   if (!served.converts()) return d;
@@ -228,7 +233,7 @@ Status append_object(std::string& out, const Served& served, const Bytes& stored
     }
     Result<Document> d = decode_stored(served, stored);
     if (!d) return d.status();
-    Result<std::string> text = encode_document(*d, served.json_stored && format == Format::Protobuf ? nullptr : served.kind->type, format);
+    Result<std::string> text = encode_document(*d, served.kind->type, format);
     if (!text) return text.status();
     out += *text;
     return Status::ok();
@@ -246,8 +251,7 @@ Status append_object(std::string& out, const Served& served, const Bytes& stored
 Status append_partial_metadata(std::string& out, const Bytes& stored, Format format, std::string_view version) {
   std::string api_version = "meta.k8s.io/" + std::string(version);
   if (!is_protobuf(*stored)) {
-    Document d = Document::parse(*stored, nullptr, false);
-    Document p = apimachinery::partial_object_metadata(d, api_version);
+    Document p = {{"kind", "PartialObjectMetadata"}, {"apiVersion", api_version}, {"metadata", Document::parse(json_member(*stored, "metadata"), nullptr, false)}};
     Result<std::string> text = encode_document(p, meta_type("PartialObjectMetadata"), format);
     if (!text) return text.status();
     out += *text;

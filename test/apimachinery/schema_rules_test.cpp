@@ -195,13 +195,13 @@ TEST_CASE("OpenAPI v2 of a built-in and of a custom kind, and its protobuf form"
   foo.kind = "Foo";
   foo.plural = "foos";
   foo.verbs = {"get", "list"};
-  foo.schema = &schema;
+  foo.schema = std::make_shared<Document>(schema);
   auto text = openapi_v2_json({deployments(), foo}, common());
   auto d = json(text.c_str());
   CHECK(d["swagger"] == "2.0");
   const auto& spec = d["definitions"]["com.example.v1.Foo"]["properties"]["spec"]["properties"];
   CHECK(spec["port"] == json(R"({"x-kubernetes-int-or-string":true})"));
-  CHECK(spec["n"] == json(R"({"nullable":true})").patch(json(R"([{"op":"remove","path":"/nullable"}])")));
+  CHECK(spec["n"] == json(R"({"default":3})"));
   CHECK(d["definitions"]["com.example.v1.Foo"]["x-kubernetes-group-version-kind"][0]["kind"] == "Foo");
   CHECK(d["definitions"]["com.example.v1.FooList"]["properties"]["items"]["items"]["$ref"] == "#/definitions/com.example.v1.Foo");
   CHECK(d["paths"]["/apis/example.com/v1/namespaces/{namespace}/foos"]["parameters"][0]["name"] == "namespace");

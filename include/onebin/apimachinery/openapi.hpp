@@ -2,6 +2,7 @@
 #pragma once
 #include <onebin/apimachinery/document.hpp>
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,7 @@ struct OpenApiResource {
   // Where the body's kind is another's (autoscaling/v1 Scale of deployments/scale); empty: as group and version above.
   std::string kind_group, kind_version;
   // A custom resource: its openAPIV3Schema with x-kubernetes-…, in place of `type`. Null with a null type: any object.
-  const Document* schema = nullptr;
+  std::shared_ptr<const Document> schema;
 };
 
 // Types that every document refers to. Those that are null are described as any object.

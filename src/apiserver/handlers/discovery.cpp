@@ -1,5 +1,6 @@
 #include "apiserver/handlers/discovery.hpp"
 
+#include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
@@ -191,8 +192,9 @@ std::vector<apimachinery::OpenApiResource> openapi_resources(const Registry& reg
     r.plural = k.plural;
     r.namespaced = k.namespaced;
     r.verbs.assign(k.verbs.begin(), k.verbs.end());
-    r.type = k.type;
-    if (!k.list_kind.empty())
+    r.type = s->custom ? nullptr : k.type;
+    if (s->custom) r.schema = s->custom->published_schema();
+    if (!s->custom && !k.list_kind.empty())
       if (const KindSchema* list = api::find_kind(k.group, k.version, k.list_kind)) r.list_type = list->type;
     out.push_back(r);
     for (const auto& sub : k.subresources) {

@@ -238,6 +238,7 @@ async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* serv
     if (!admitted) co_return admitted.status();
     Deleted out;
     out.object = *old;
+    if (apimachinery::deletion_timestamp_of(*old).empty()) s.begin_deletion(out.object, c->now);
     bool is_namespace = k.group.empty() && k.plural == "namespaces";
     Step step = is_namespace ? plan_namespace_delete(s, o, out.object, c->now) : plan_delete(s, o, out.object, c->now);
     out.gone = step == Step::Remove;
@@ -306,8 +307,10 @@ Handling handle_delete_collection(RequestContext* c) {
     Result<Deleted> d = co_await delete_object(c, served, ns, name, *o);
     if (!d && !d.is(Reason::NotFound)) co_return d.status();
     if (!before) continue;
-    before->erase("kind");
-    before->erase("apiVersion");
+    if (!served->json_stored) {
+      before->erase("kind");
+      before->erase("apiVersion");
+    }
     items.push_back(std::move(*before));
   }
   Document out = {{"kind", served->kind->list_kind}, {"apiVersion", served->api_version},

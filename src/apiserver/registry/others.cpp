@@ -1,5 +1,6 @@
 // Kinds outside core, apps and batch that have rules of their own.
 #include "apiserver/registry/certificates.hpp"
+#include "apiserver/crd/definition_strategy.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
@@ -305,6 +306,7 @@ class SelectableStrategy final : public Base {
 
 StrategyMaker other_strategy(std::string_view group, std::string_view kind) {
   if (group == "events.k8s.io" && kind == "Event") return make_event_strategy;
+  if (kind == "CustomResourceDefinition") return make_definition_strategy;
   if (kind == "NetworkPolicy") return make<NetworkPolicyStrategy>;
   if (kind == "Ingress") return make<IngressStrategy>;
   if (kind == "RoleBinding" || kind == "ClusterRoleBinding") return make<RoleBindingStrategy>;

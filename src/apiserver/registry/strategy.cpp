@@ -103,6 +103,7 @@ Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_create(WriteConte
 Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_update(WriteContext&, Document&, const Document&) const {
   return std::unique_ptr<Reservation>();
 }
+void Strategy::begin_deletion(Document&, WallTime) const {}
 void Strategy::after_delete(Core&, const Document&) const {}
 
 std::optional<std::int64_t> Strategy::grace_period(const Document&, std::optional<std::int64_t>) const { return std::nullopt; }
