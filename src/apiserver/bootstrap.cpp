@@ -1,10 +1,15 @@
 #include "apiserver/bootstrap.hpp"
 
 #include "apiserver/allocators.hpp"
+#include "apiserver/default_objects.hpp"
 #include "apiserver/local_transport.hpp"
+#include "apiserver/rbac/reconcile.hpp"
+#include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/async/all.hpp>
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/log.hpp>
 
 namespace onebin::apiserver {
@@ -99,6 +104,44 @@ async::Task<Result<void>> make_default_service_cidr(client::Transport* t, Core* 
   co_return Result<void>();
 }
 
+BootstrapWrite write_of(const char* method, std::string path, const Document& body, bool exists_is_fine) {
+  BootstrapWrite w;
+  w.request.method = method;
+  w.request.path = std::move(path);
+  w.request.accept = w.request.content_type = "application/json";
+  w.request.body = body.dump();
+  w.exists_is_fine = exists_is_fine;
+  return w;
+}
+
+// Priority levels, flow schemas and APIServices: what is missing is made, and the spec put right of what is kept up to date.
+async::Task<Result<void>> make_default_objects(client::Transport* t, Core* core) {
+  std::vector<BootstrapWrite> writes;
+  auto plan = [&](const char* group, const char* resource, const std::vector<Document>& wanted) {
+    Served* served = core->registry.find(group, "v1", resource);
+    std::string collection = std::string("/apis/") + group + "/v1/" + resource;
+    for (const Document& d : wanted) {
+      std::string name(apimachinery::name_of(d));
+      const CacheEntry* kept = served->cache->find("", name);
+      if (!kept) {
+        writes.push_back(write_of("POST", collection, d, true));
+        continue;
+      }
+      Result<Document> old = decode_stored(*served, kept->object);
+      const Document* annotation = old ? apimachinery::find_member(apimachinery::annotations_of(*old), "apf.kubernetes.io/autoupdate-spec") : nullptr;
+      if (!annotation || *annotation != "true") continue;
+      Document& spec = apimachinery::object_at(*old, "spec");
+      if (apimachinery::semantically_equal(spec, apimachinery::member(d, "spec"))) continue;
+      spec = apimachinery::member(d, "spec");
+      writes.push_back(write_of("PUT", collection + "/" + name, *old, false));
+    }
+  };
+  plan("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", default_priority_levels());
+  plan("flowcontrol.apiserver.k8s.io", "flowschemas", default_flow_schemas());
+  plan("apiregistration.k8s.io", "apiservices", local_api_services());
+  co_return co_await send_all(t, std::move(writes));
+}
+
 async::Task<void> run_background(Core* core, std::unique_ptr<client::Transport> transport) {
   co_await core->security.background->run(transport.get());
 }
@@ -114,6 +157,7 @@ async::Task<Result<void>> bootstrap(Core* core) {
   tasks.push_back(bootstrap_security(*t, core->cacher, core->options));
   tasks.push_back(make_kubernetes_service(t.get(), core));
   tasks.push_back(make_default_service_cidr(t.get(), core));
+  tasks.push_back(make_default_objects(t.get(), core));
   r = co_await async::all(std::move(tasks));
   if (r && core->security.background) core->group().spawn(run_background(core, std::move(t)));
   co_return r;

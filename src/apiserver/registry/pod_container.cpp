@@ -1,5 +1,5 @@
 // Validation of a container and of a pod's volumes.
-#include "apiserver/registry/certificates.hpp"
+#include "apiserver/registry/pod_certificates.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
