@@ -4,6 +4,8 @@
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
+#include <onebin/base/cron.hpp>
 
 namespace onebin::apiserver {
 
@@ -136,33 +138,22 @@ class CronJobStrategy final : public Strategy {
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     const Document& spec = member(o, "spec");
     FieldPath path("spec");
-    std::string schedule(string_at(spec, "schedule"));
-    if (!schedule.empty() && !valid_schedule(schedule)) errors.push_back(field_invalid(path.child("schedule"), schedule, "expected exactly 5 fields, found " + std::to_string(words(schedule)) + ": [" + schedule + "]"));
-    if (schedule.find("TZ") != std::string::npos) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
+    validate_schedule(std::string(string_at(spec, "schedule")), path.child("schedule"), errors);
+    if (const Document* zone = find_member(spec, "timeZone"); zone && zone->is_string()) validate_zone(zone->get<std::string>(), path.child("timeZone"), errors);
     validate_job_spec(at_path(spec, {"jobTemplate", "spec"}), path.child("jobTemplate").child("spec"), errors);
     if (apimachinery::name_of(o).size() > 52) errors.push_back(field_invalid(FieldPath("metadata").child("name"), apimachinery::name_of(o), "must be no more than 52 characters"));
   }
 
  private:
-  static std::size_t words(const std::string& s) {
-    std::size_t n = 0;
-    bool in = false;
-    for (char ch : s) {
-      if (ch != ' ' && !in) ++n;
-      in = ch != ' ';
-    }
-    return n;
+  static void validate_schedule(const std::string& schedule, const FieldPath& path, FieldErrors& errors) {
+    if (schedule.empty()) return;  // required, which the schema says
+    if (auto parsed = CronSchedule::parse(schedule); !parsed) errors.push_back(field_invalid(path, schedule, parsed.status().message()));
+    if (schedule.find("TZ") != std::string::npos) errors.push_back(field_invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
   }
-  static bool valid_schedule(const std::string& s) {
-    if (s[0] == '@') {
-      for (const char* d : {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
-        if (s == d) return true;
-      return starts_with(s, "@every ");
-    }
-    if (words(s) != 5) return false;
-    for (char ch : s)
-      if (!std::isalnum(static_cast<unsigned char>(ch)) && std::string_view("*/,-? ").find(ch) == std::string_view::npos) return false;
-    return true;
+  static void validate_zone(const std::string& zone, const FieldPath& path, FieldErrors& errors) {
+    if (zone.empty()) errors.push_back(field_invalid(path, zone, "timeZone must be nil or non-empty string"));
+    else if (to_lower(zone) == "local") errors.push_back(field_invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
+    else if (auto known = TimeZone::load(zone); !known) errors.push_back(field_invalid(path, zone, known.status().message()));
   }
 };
 
