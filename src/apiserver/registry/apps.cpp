@@ -145,6 +145,11 @@ class StatefulSetStrategy final : public Workload {
       now.erase(f);
       was.erase(f);
     }
+    // What a claim template says of its own kind is not stored.
+    for (Document* d : {&now, &was})
+      if (Document* claims = find_member(*d, "volumeClaimTemplates"); claims && claims->is_array())
+        for (auto& claim : *claims)
+          for (const char* f : {"kind", "apiVersion", "status"}) claim.erase(f);
     if (!semantically_equal(now, was))
       errors.push_back(field_forbidden(FieldPath("spec"),
                                        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
