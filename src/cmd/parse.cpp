@@ -75,7 +75,7 @@ void add_server_flags(CLI::App* app, server::Options& o) {
   add_last(app, "--cluster-domain", o.cluster_domain, "Domain of the cluster's names");
   app->add_option_function<std::vector<std::string>>("--disable", [&o](const std::vector<std::string>& v) {
        for (auto& c : split_commas(v)) o.disable.insert(c);
-     }, "Components not to run: coredns, kube-proxy, scheduler, controller-manager, or a controller's name")->allow_extra_args(false);
+     }, "Components not to run: coredns, local-storage, kube-proxy, scheduler, controller-manager, or a controller's name")->allow_extra_args(false);
   app->add_flag("--disable-agent", o.disable_agent, "Control plane only: this host is no node");
 }
 

@@ -26,6 +26,11 @@ constexpr Maker kMakers[] = {
     {"deployment-controller", make_deployment_controller},
     {"daemonset-controller", make_daemonset_controller},
     {"job-controller", make_job_controller},
+    {"statefulset-controller", make_statefulset_controller},
+    {"replicationcontroller-controller", make_replication_controller},
+    {"cronjob-controller", make_cronjob_controller},
+    {"horizontal-pod-autoscaler-controller", make_horizontal_pod_autoscaler},
+    {"service-cidr-controller", make_service_cidrs_controller},
     {"endpoints-controller", make_endpoints_controller},
     {"endpointslice-controller", make_endpointslice_controller},
     {"endpointslicemirroring-controller", make_endpoint_mirroring_controller},
@@ -33,6 +38,10 @@ constexpr Maker kMakers[] = {
     {"pod-garbage-collector", make_pod_garbage_collector},
     {"garbage-collector", make_garbage_collector},
     {"token-cleaner", make_token_cleaner},
+    {"persistentvolume-binder-controller", make_persistent_volume_binder},
+    {"ephemeral-volume-controller", make_ephemeral_volume_controller},
+    {"resourceclaim-controller", make_resource_claim_controller},
+    {"ttl-controller", make_ttl_controller},
     {"pvc-protection-controller", make_pvc_protection_controller},
     {"pv-protection-controller", make_pv_protection_controller},
     {"volumeattributesclass-protection-controller", make_vac_protection_controller},
@@ -67,6 +76,12 @@ class Manager::Impl {
   Context context_;
   Controllers controllers_;
 };
+
+std::vector<std::string> controller_names() {
+  std::vector<std::string> out;
+  for (const Maker& m : kMakers) out.emplace_back(m.name);
+  return out;
+}
 
 Manager::Manager(TransportOf transport_of, Options options) : impl_(std::make_unique<Impl>(std::move(transport_of), std::move(options))) {}
 Manager::~Manager() = default;

@@ -66,6 +66,25 @@ std::string dns_service(const ClusterSetup& s) {
   return o.dump();
 }
 
+// The default class: directories on the node of the claim's first pod.
+std::string local_path_class() {
+  nlohmann::json o = {{"apiVersion", "storage.k8s.io/v1"}, {"kind", "StorageClass"}, {"provisioner", "onebin.io/local-path"},
+                      {"reclaimPolicy", "Delete"}, {"volumeBindingMode", "WaitForFirstConsumer"}};
+  o["metadata"] = {{"name", "local-path"}, {"annotations", {{"storageclass.kubernetes.io/is-default-class", "true"}}}};
+  return o.dump();
+}
+
+// Made once: what people change about it stays.
+async::Task<Result<void>> create(client::Client* client, std::string path, std::string body) {
+  client::ApiRequest q;
+  q.method = "POST";
+  q.path = std::move(path);
+  q.content_type = q.accept = "application/json";
+  q.body = std::move(body);
+  Result<std::string> r = co_await client->raw(std::move(q));
+  co_return Result<void>(r.is(Reason::AlreadyExists) ? Status() : r.status());
+}
+
 // What nodes and joining hosts may do beyond upstream's defaults: the agent serves Services and DNS under the node's identity.
 struct Grant {
   const char *name, *role, *group;
@@ -125,6 +144,10 @@ async::Task<Result<void>> set_up_cluster(client::Client& client, ClusterSetup s)
   if (s.with_dns) {
     r = co_await apply(&client, base + kSystem + "/services/kube-dns", dns_service(s));
     if (!r) co_return r.status().with_context("kube-dns service");
+  }
+  if (s.with_local_storage) {
+    r = co_await create(&client, "/apis/storage.k8s.io/v1/storageclasses", local_path_class());
+    if (!r) co_return r.status().with_context("local-path storage class");
   }
   co_return Result<void>();
 }

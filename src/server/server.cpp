@@ -164,6 +164,7 @@ class Server::Impl {
     setup_.server_url = "https://" + net::Address{options_.advertise_address, options_.https_listen_port}.to_string();
     setup_.cluster_dns = options_.cluster_dns;
     setup_.with_dns = !options_.disable.count("coredns");
+    setup_.with_local_storage = !options_.disable.count("local-storage");
     return o;
   }
 
