@@ -28,3 +28,10 @@ build_onebin() {
   [ -f "$BUILD/build.ninja" ] || cmake --preset release -S "$ROOT" -B "$BUILD" >/dev/null
   ninja -C "$BUILD" "${@:-onebin}"
 }
+
+# cluster_names STATE: what a cluster has outside its state folder. It all carries one id, so that several clusters do not meet and
+# scripts/down finds it.
+cluster_names() {
+  ID=$(printf %s "$1" | sha256sum | cut -c1-6)
+  PREFIX=172.31.$((16#${ID:0:2})) BRIDGE=ob$ID RUN=/run/ob$ID CGROUP=/ob$ID
+}

@@ -202,6 +202,7 @@ class Agent::Impl {
     o.root_dir = options_.root_dir;
     o.pod_logs_dir = options_.pod_logs_dir;
     o.run_dir = options_.run_dir;
+    o.local_volumes_dir = options_.data_dir + "/storage";
     o.cgroup_root = options_.cgroup_root;
     o.static_pod_dir = options_.static_pod_dir;
     if (!options_.cluster_dns.empty()) o.cluster_dns = {options_.cluster_dns};

@@ -2,6 +2,7 @@
 
 #include <onebin/api/codec.hpp>
 #include <onebin/api/core_v1.hpp>
+#include <onebin/api/networking_v1.hpp>
 #include <onebin/base/log.hpp>
 
 #include <arpa/inet.h>
@@ -76,6 +77,43 @@ Allocators::Allocators(const Options& options, Cacher& cacher) : first_port_(opt
   cacher.subscribe("", "services", [this](std::string_view ns, std::string_view name, const Bytes& before, const Bytes& now) {
     changed(std::string(ns) + "/" + std::string(name), before, now);
   });
+  cacher.subscribe("networking.k8s.io", "servicecidrs", [this](std::string_view, std::string_view name, const Bytes&, const Bytes& now) { cidr_changed(std::string(name), now); });
+  cacher.subscribe("networking.k8s.io", "ipaddresses", [this](std::string_view, std::string_view name, const Bytes&, const Bytes& now) { address_changed(std::string(name), now); });
+}
+
+void Allocators::cidr_changed(const std::string& name, const Bytes& now) {
+  more_ranges_.erase(name);
+  if (!now) return;
+  auto c = api::from_protobuf<api::networking::v1::ServiceCIDR>(*now);
+  if (!c || c->metadata.deletion_timestamp) return;
+  bool ready = std::any_of(c->status.conditions.begin(), c->status.conditions.end(), [](const auto& k) { return k.type == "Ready" && k.status == "True"; });
+  if (!ready) return;
+  for (const auto& cidr : c->spec.cidrs) {
+    bool known = std::any_of(ranges_.begin(), ranges_.end(), [&](const IpRange& r) { return r.cidr() == cidr; });
+    auto range = IpRange::parse(cidr);
+    if (!known && range) more_ranges_[name].push_back(std::move(*range));
+  }
+}
+
+void Allocators::address_changed(const std::string& name, const Bytes& now) {
+  reserved_.erase(name);
+  if (!now) return;
+  auto a = api::from_protobuf<api::networking::v1::IPAddress>(*now);
+  if (!a || !a->spec.parent_ref) return;
+  auto by = a->metadata.labels.find("ipaddress.kubernetes.io/managed-by");
+  if (by != a->metadata.labels.end() && by->second == "ipallocator.k8s.io") return;  // the Service itself says so
+  const auto& parent = *a->spec.parent_ref;
+  reserved_[name] = parent.group.empty() && parent.resource == "services" ? parent.namespace_ + "/" + parent.name : "";
+}
+
+std::vector<const IpRange*> Allocators::ranges_of(std::string_view family) const {
+  std::vector<const IpRange*> out;
+  for (const auto& r : ranges_)
+    if (r.family() == family) out.push_back(&r);
+  for (const auto& [name, ranges] : more_ranges_)
+    for (const auto& r : ranges)
+      if (r.family() == family) out.push_back(&r);
+  return out;
 }
 
 const IpRange* Allocators::range_of(std::string_view family) const {
@@ -114,18 +152,20 @@ void Allocators::changed(const std::string& owner, const Bytes& before, const By
 }
 
 Result<std::string> Allocators::allocate_ip(std::string_view family, const std::string& owner, Rng& rng) {
-  const IpRange* r = range_of(family);
-  if (!r) return internal_error("no service range of family " + std::string(family) + " is configured");
-  // The upper part first, at a random place; then what is kept for chosen addresses.
-  std::uint64_t band = r->static_band();
-  for (auto [low, n] : {std::pair<std::uint64_t, std::uint64_t>{band + 1, r->size() - band}, {1, band}}) {
-    if (n == 0) continue;
-    std::uint64_t start = rng.below(n);
-    for (std::uint64_t i = 0; i < n; ++i) {
-      std::string ip = r->at(low + (start + i) % n);
-      if (ips_.count(ip)) continue;
-      ips_[ip] = owner;
-      return ip;
+  std::vector<const IpRange*> ranges = ranges_of(family);
+  if (ranges.empty()) return internal_error("no service range of family " + std::string(family) + " is configured");
+  for (const IpRange* r : ranges) {
+    // The upper part first, at a random place; then what is kept for chosen addresses.
+    std::uint64_t band = r->static_band();
+    for (auto [low, n] : {std::pair<std::uint64_t, std::uint64_t>{band + 1, r->size() - band}, {1, band}}) {
+      if (n == 0) continue;
+      std::uint64_t start = rng.below(n);
+      for (std::uint64_t i = 0; i < n; ++i) {
+        std::string ip = r->at(low + (start + i) % n);
+        if (!free(ip)) continue;
+        ips_[ip] = owner;
+        return ip;
+      }
     }
   }
   return internal_error("failed to allocate a serviceIP: range is full");
@@ -134,13 +174,16 @@ Result<std::string> Allocators::allocate_ip(std::string_view family, const std::
 Status Allocators::take_ip(const std::string& text, const std::string& owner) {
   auto ip = IpAddress::parse(text);
   if (!ip) return bad_request("not an IP address");
-  const IpRange* r = range_of(ip->v6 ? "IPv6" : "IPv4");
-  if (!r || !r->contains(*ip)) {
-    std::string ranges;
-    for (const auto& range : ranges_) ranges += (ranges.empty() ? "" : ",") + range.cidr();
-    return bad_request("provided IP is not in the valid range. The range of valid IPs is " + (r ? r->cidr() : ranges));
+  std::vector<const IpRange*> family = ranges_of(ip->v6 ? "IPv6" : "IPv4");
+  if (std::none_of(family.begin(), family.end(), [&](const IpRange* r) { return r->contains(*ip); })) {
+    std::string all;
+    for (const IpRange* r : family) all += (all.empty() ? "" : ",") + r->cidr();
+    for (const auto& r : ranges_)
+      if (family.empty()) all += (all.empty() ? "" : ",") + r.cidr();
+    return bad_request("provided IP is not in the valid range. The range of valid IPs is " + all);
   }
   std::string canonical = ip->to_string();
+  if (auto other = reserved_.find(canonical); other != reserved_.end() && other->second != owner) return bad_request("provided IP is already allocated");
   auto [at, fresh] = ips_.try_emplace(canonical, owner);
   if (!fresh && at->second != owner) return bad_request("provided IP is already allocated");
   return Status::ok();

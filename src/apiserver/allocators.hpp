@@ -1,5 +1,6 @@
 // Allocators: cluster IPs and node ports. What is taken follows from the Services in the watch cache and from the writes
-// under way; nothing is stored, since one process writes.
+// under way; nothing is stored, since one process writes. Ranges are those configured, which serve from the first moment,
+// and those of ready ServiceCIDRs; IPAddress objects that are not a Service's reserve theirs.
 #pragma once
 #include "apiserver/cache/cacher.hpp"
 
@@ -68,9 +69,15 @@ class Allocators {
 
  private:
   void changed(const std::string& owner, const Bytes& before, const Bytes& now);
+  void cidr_changed(const std::string& name, const Bytes& now);
+  void address_changed(const std::string& name, const Bytes& now);
+  std::vector<const IpRange*> ranges_of(std::string_view family) const;
+  bool free(const std::string& ip) const { return !ips_.count(ip) && !reserved_.count(ip); }
   std::vector<IpRange> ranges_;
   int first_port_, last_port_;
-  std::map<std::string, std::string> ips_;   // address -> owner
+  std::map<std::string, std::vector<IpRange>> more_ranges_;  // of ServiceCIDRs, by name
+  std::map<std::string, std::string> ips_;                   // address -> owner
+  std::map<std::string, std::string> reserved_;              // by IPAddress objects of others: address -> "ns/name" of the Service it is for
   std::map<int, std::string> ports_;
 };
 

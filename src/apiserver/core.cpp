@@ -1,5 +1,6 @@
 #include "apiserver/core.hpp"
 
+#include "apiserver/admission/resource_quota.hpp"
 #include "apiserver/allocators.hpp"
 #include "apiserver/authn/impersonation.hpp"
 #include "apiserver/bootstrap.hpp"
@@ -9,6 +10,7 @@
 #include "apiserver/handlers/discovery.hpp"
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/kubelet_clients.hpp"
+#include "apiserver/local_transport.hpp"
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
@@ -103,6 +105,8 @@ async::Task<Result<void>> Core::start() {
   Result<Security> s = make_security({&options, &cacher, rng_, clock_});
   if (!s) co_return s.status();
   security = std::move(*s);
+  if (!options.disable_admission_plugins.count("ResourceQuota"))
+    security.admission.add(make_resource_quota(cacher, make_local_transport(*this, system_user("system:apiserver", {std::string(kMastersGroup)}))));
   allocators = std::make_unique<Allocators>(options, cacher);
   discovery = std::make_unique<DiscoveryCache>(*this);
   kubelets = std::make_unique<KubeletClients>(*this);

@@ -324,13 +324,13 @@ class DaemonSets final : public Controller {
 
   // The hash of the present template, kept as a ControllerRevision for `kubectl rollout`.
   async::Task<Result<std::string>> current_hash(DaemonSet ds) {
-    std::string data = revision_data(ds);
+    std::string data = revision_data(ds.spec.template_);
     std::int64_t highest = 0;
     const ControllerRevision* found = nullptr;
     std::vector<ControllerRevision> all = owned_revisions_.owned_by(ds.metadata.uid);
     for (const auto& r : all) {
       highest = std::max(highest, r.revision);
-      if (nlohmann::json::parse(r.data, nullptr, false) == nlohmann::json::parse(data, nullptr, false)) found = &r;
+      if (same_revision_data(r.data, data)) found = &r;
     }
     if (found) {
       std::string hash = found->metadata.labels.count(kHashLabel) ? found->metadata.labels.at(kHashLabel) : "";
@@ -356,14 +356,6 @@ class DaemonSets final : public Controller {
     if (!made && !made.is(Reason::AlreadyExists)) co_return made.status();
     co_return Result<std::string>(hash);
   }
-  static std::string revision_data(const DaemonSet& ds) {
-    nlohmann::json t = nlohmann::json::parse(api::to_json(ds.spec.template_), nullptr, false);
-    t["$patch"] = "replace";
-    nlohmann::json data;
-    data["spec"]["template"] = std::move(t);
-    return data.dump();
-  }
-
   async::Task<Status> clean_revisions(DaemonSet ds, std::vector<Pod> pods, std::string hash) {
     std::vector<ControllerRevision> old;
     for (auto& r : owned_revisions_.owned_by(ds.metadata.uid)) {

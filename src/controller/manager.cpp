@@ -1,4 +1,6 @@
 #include "controllers.hpp"
+#include "pod_certificates.hpp"
+#include "resource_quota.hpp"
 
 #include <onebin/base/log.hpp>
 
@@ -26,6 +28,11 @@ constexpr Maker kMakers[] = {
     {"deployment-controller", make_deployment_controller},
     {"daemonset-controller", make_daemonset_controller},
     {"job-controller", make_job_controller},
+    {"statefulset-controller", make_statefulset_controller},
+    {"replicationcontroller-controller", make_replication_controller},
+    {"cronjob-controller", make_cronjob_controller},
+    {"horizontal-pod-autoscaler-controller", make_horizontal_pod_autoscaler},
+    {"service-cidr-controller", make_service_cidrs_controller},
     {"endpoints-controller", make_endpoints_controller},
     {"endpointslice-controller", make_endpointslice_controller},
     {"endpointslicemirroring-controller", make_endpoint_mirroring_controller},
@@ -33,9 +40,16 @@ constexpr Maker kMakers[] = {
     {"pod-garbage-collector", make_pod_garbage_collector},
     {"garbage-collector", make_garbage_collector},
     {"token-cleaner", make_token_cleaner},
+    {"persistentvolume-binder-controller", make_persistent_volume_binder},
+    {"ephemeral-volume-controller", make_ephemeral_volume_controller},
+    {"resourceclaim-controller", make_resource_claim_controller},
+    {"ttl-controller", make_ttl_controller},
     {"pvc-protection-controller", make_pvc_protection_controller},
     {"pv-protection-controller", make_pv_protection_controller},
     {"volumeattributesclass-protection-controller", make_vac_protection_controller},
+    {"resourcequota-controller", make_resource_quota_controller},
+    {"podcertificaterequest-cleaner-controller", make_pod_certificate_request_cleaner},
+    {"kube-apiserver-serving-clustertrustbundle-publisher-controller", make_serving_bundle_publisher},
 };
 
 }  // namespace
@@ -67,6 +81,12 @@ class Manager::Impl {
   Context context_;
   Controllers controllers_;
 };
+
+std::vector<std::string> controller_names() {
+  std::vector<std::string> out;
+  for (const Maker& m : kMakers) out.emplace_back(m.name);
+  return out;
+}
 
 Manager::Manager(TransportOf transport_of, Options options) : impl_(std::make_unique<Impl>(std::move(transport_of), std::move(options))) {}
 Manager::~Manager() = default;

@@ -48,11 +48,15 @@ std::string adopt_patch(const Pod& pod, const api::meta::v1::OwnerReference& o) 
   return patch.dump();
 }
 
-async::Task<void> create_one(Client* client, Pod pod, int* created, Status* failure) {
+async::Task<void> create_one(Client* client, Pod pod, Created* out) {
   std::string ns = pod.metadata.namespace_;
   Result<Pod> r = co_await client->create(ns, std::move(pod));
-  if (r) ++*created;
-  else if (failure->is_ok()) *failure = r.status();
+  if (r) {
+    ++out->count;
+    out->names.push_back(r->metadata.name);
+  } else if (out->failure.is_ok()) {
+    out->failure = r.status();
+  }
 }
 
 async::Task<void> delete_one(Client* client, std::string ns, std::string name, std::string uid, Status* failure) {
@@ -118,7 +122,7 @@ async::Task<Created> create_pods(Client* client, Pod pod, int count) {
     int n = std::min(batch, count - out.count);
     async::CancelScope* scope = co_await async::current_scope();
     async::TaskGroup group("create pods", scope);
-    for (int i = 0; i < n; ++i) group.spawn(create_one(client, pod, &out.count, &out.failure));
+    for (int i = 0; i < n; ++i) group.spawn(create_one(client, pod, &out));
     co_await group.join();
     batch *= 2;
   }
@@ -164,6 +168,29 @@ std::string template_hash(const PodTemplateSpec& t, std::optional<std::int32_t> 
   std::string out;
   for (char c : std::to_string(h)) out.push_back(kAlphabet[(c - '0') % (sizeof kAlphabet - 1)]);
   return out;
+}
+
+std::string revision_data(const PodTemplateSpec& t) {
+  nlohmann::json data;
+  data["spec"]["template"] = nlohmann::json::parse(api::to_json(t), nullptr, false);
+  data["spec"]["template"]["$patch"] = "replace";
+  return data.dump();
+}
+std::optional<PodTemplateSpec> template_of_revision(const std::string& data) {
+  nlohmann::json j = nlohmann::json::parse(data, nullptr, false);
+  const nlohmann::json* at = &j;
+  for (const char* k : {"spec", "template"}) {
+    if (!at->is_object() || !at->contains(k)) return std::nullopt;
+    at = &(*at)[k];
+  }
+  if (!at->is_object()) return std::nullopt;
+  nlohmann::json t = *at;
+  t.erase("$patch");
+  Result<PodTemplateSpec> r = api::from_json<PodTemplateSpec>(t.dump());
+  return r ? std::optional<PodTemplateSpec>(std::move(*r)) : std::nullopt;
+}
+bool same_revision_data(const std::string& a, const std::string& b) {
+  return a == b || nlohmann::json::parse(a, nullptr, false) == nlohmann::json::parse(b, nullptr, false);
 }
 
 }  // namespace onebin::controller

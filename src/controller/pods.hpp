@@ -33,6 +33,7 @@ Pod pod_from_template(const PodTemplateSpec& t, const std::string& ns, const std
 // Creates `count` pods in batches that double as long as they succeed. The number created; the first failure, if any, ended it.
 struct Created {
   int count = 0;
+  std::vector<std::string> names;
   Status failure;
 };
 async::Task<Created> create_pods(Client* client, Pod pod, int count);
@@ -49,6 +50,11 @@ async::Task<ClaimResult> claim_pods(Client* client, std::vector<Pod> owned, std:
 
 // A short name-safe hash of a template, changed by `collisions`.
 std::string template_hash(const PodTemplateSpec& t, std::optional<std::int32_t> collisions);
+
+// The data of a ControllerRevision, which keeps a template as a patch; and the template in it, none when it is no such data.
+std::string revision_data(const PodTemplateSpec& t);
+std::optional<PodTemplateSpec> template_of_revision(const std::string& data);
+bool same_revision_data(const std::string& a, const std::string& b);
 
 // Sets a condition of a status by type; last_transition_time moves only when the status does. True when something changed.
 template <class Condition>

@@ -5,11 +5,14 @@
 #include <onebin/api/authentication_v1.hpp>
 #include <onebin/api/authorization_v1.hpp>
 #include <onebin/api/codec.hpp>
+#include <onebin/async/pool.hpp>
 #include <onebin/base/bytes.hpp>
+#include <onebin/base/file.hpp>
 #include <onebin/base/log.hpp>
 #include <onebin/base/metrics.hpp>
 
 #include <algorithm>
+#include <sys/stat.h>
 
 namespace onebin::kubelet {
 namespace {
@@ -51,6 +54,12 @@ std::optional<std::int64_t> int_query(const net::Query& q, std::string_view name
   long long v = std::strtoll(text.c_str(), &end, 10);
   if (*end != '\0') *bad = true;
   return v;
+}
+
+// A directory that pods of any user can write to.
+Result<void> make_open_dir(const std::string& path) {
+  RETURN_IF_ERROR(make_dirs(path, 0755));
+  return ::chmod(path.c_str(), 0777) == 0 ? Status::ok() : from_errno("chmod of " + path, errno);
 }
 
 bool bool_query(const net::Query& q, std::string_view name) { return q.get(name) == "true" || q.get(name) == "1"; }
@@ -117,7 +126,7 @@ Result<void> Server::start() {
   config.http2 = false;
   Result<std::unique_ptr<net::HttpServer>> s =
       net::HttpServer::start(std::move(config), [this](net::Request& request, net::ResponseWriter& writer) { return handle(request, writer); });
-  if (!s) return s.status().with_context("the kubelet's server");
+  if (!s) return s.status().with_context("the kubelet's server (--kubelet-port)");
   server_ = std::move(*s);
   port_ = server_->addresses().front().port;
   return {};
@@ -209,6 +218,26 @@ async::Task<void> Server::list_pods(net::ResponseWriter* w) {
   co_await answer(w, 200, api::to_json(list), "application/json");
 }
 
+// The directory of a volume that the local-path provisioner asks for: PUT makes it and answers with its path, DELETE removes it.
+async::Task<void> Server::local_volume(net::Request* request, net::ResponseWriter* w, std::string name) {
+  const std::string path = options_.local_volumes_dir + "/" + name;
+  bool plain = !name.empty() && name[0] != '.' && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") == std::string::npos;
+  if (!plain) {
+    co_await answer(w, 400, "a volume's name has lower-case letters, digits, '-' and '.' only\n");
+    co_return;
+  }
+  Result<void> r;
+  if (request->method == "PUT") {
+    r = co_await async::run_blocking([path] { return make_open_dir(path); });
+  } else if (request->method == "DELETE") {
+    r = co_await async::run_blocking([path] { return path_exists(path) ? remove_all(path) : Result<void>(); });
+  } else {
+    co_await answer(w, 405, "PUT or DELETE\n");
+    co_return;
+  }
+  co_await answer(w, r ? 200 : 500, r ? path : r.status().message());
+}
+
 async::Task<void> Server::route(net::Request* q, net::ResponseWriter* w) {
   std::vector<std::string> parts;
   for (auto& p : split(q->path, '/'))
@@ -222,6 +251,7 @@ async::Task<void> Server::route(net::Request* q, net::ResponseWriter* w) {
   else if (head == "attach" && (parts.size() == 4 || parts.size() == 5)) co_await exec(q, w, std::move(parts), true);
   else if (head == "portForward" && (parts.size() == 3 || parts.size() == 4)) co_await port_forward(q, w, std::move(parts));
   else if (head == "run" && (parts.size() == 4 || parts.size() == 5)) co_await run_once(q, w, std::move(parts));
+  else if (head == "localVolumes" && parts.size() == 2) co_await local_volume(q, w, parts[1]);
   else if (q->path == "/metrics") co_await answer(w, 200, metrics::render(), "text/plain; version=0.0.4; charset=utf-8");
   else if (q->path == "/metrics/resource" && backend_.resource_metrics)
     co_await answer(w, 200, backend_.resource_metrics(), "text/plain; version=0.0.4; charset=utf-8");

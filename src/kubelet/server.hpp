@@ -40,6 +40,7 @@ class Server {
   async::Task<void> exec(net::Request* request, net::ResponseWriter* writer, std::vector<std::string> parts, bool attach);
   async::Task<void> port_forward(net::Request* request, net::ResponseWriter* writer, std::vector<std::string> parts);
   async::Task<void> run_once(net::Request* request, net::ResponseWriter* writer, std::vector<std::string> parts);
+  async::Task<void> local_volume(net::Request* request, net::ResponseWriter* writer, std::string name);
   async::Task<void> list_pods(net::ResponseWriter* writer);
   struct TokenVerdict {
     SteadyTime until;

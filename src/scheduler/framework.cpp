@@ -17,6 +17,8 @@ Plugins default_plugins() {
   add(make_node_affinity(), 2);
   add(make_node_ports(), 0);
   add(make_node_resources_fit(), 1);
+  add(make_volume_restrictions(), 0);
+  add(make_volume_binding(), 0);
   add(make_topology_spread(), 2);
   add(make_inter_pod_affinity(), 2);
   add(make_balanced_allocation(), 1);
@@ -71,7 +73,10 @@ std::vector<std::int64_t> Cycle::score(const std::vector<const NodeInfo*>& nodes
 
 std::string explain_failure(std::size_t nodes, const std::map<std::string, Verdict>& failed) {
   std::map<std::string, int> reasons;
-  for (const auto& [name, v] : failed) ++reasons[v.reason];
+  for (const auto& [name, v] : failed) {
+    if (v.everywhere) return "0/" + std::to_string(nodes) + " nodes are available: " + v.reason + ".";
+    ++reasons[v.reason];
+  }
   std::vector<std::string> parts;
   for (const auto& [reason, n] : reasons) parts.push_back(std::to_string(n) + " " + reason);
   std::sort(parts.begin(), parts.end());

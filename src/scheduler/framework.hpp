@@ -1,6 +1,7 @@
 // The scheduling framework: extension points, and the plug-ins of upstream's default profile.
 #pragma once
 #include "types.hpp"
+#include "volumes.hpp"
 
 #include <functional>
 #include <memory>
@@ -13,15 +14,18 @@ struct Snapshot {
   std::map<std::string, NodeInfo>* nodes = nullptr;  // by name; entries with known == false are skipped
   // Labels of a namespace; null when it is unknown.
   std::function<const Labels*(const std::string& ns)> namespace_labels;
+  const VolumeView* volumes = nullptr;  // null: pods' claims are not looked at
 };
 
 // Why a node does not fit. Unresolvable: no pod's removal would help.
 struct Verdict {
   bool fits = true, unresolvable = false;
   std::string reason;
+  bool everywhere = false;  // the reason is the pod's own, whatever the node
   static Verdict ok() { return {}; }
   static Verdict no(std::string why) { return {false, false, std::move(why)}; }
   static Verdict never(std::string why) { return {false, true, std::move(why)}; }
+  static Verdict nowhere(std::string why) { return {false, true, std::move(why), true}; }
 };
 
 // What a plug-in computes once a cycle for its filter and score. Made anew, or changed by add/remove while preemption tries.
@@ -60,6 +64,8 @@ std::unique_ptr<Plugin> make_node_affinity();
 std::unique_ptr<Plugin> make_node_ports();
 std::unique_ptr<Plugin> make_node_resources_fit();
 std::unique_ptr<Plugin> make_balanced_allocation();
+std::unique_ptr<Plugin> make_volume_restrictions();
+std::unique_ptr<Plugin> make_volume_binding();
 std::unique_ptr<Plugin> make_topology_spread();
 std::unique_ptr<Plugin> make_inter_pod_affinity();
 std::unique_ptr<Plugin> make_image_locality();

@@ -3,6 +3,7 @@
 
 #include "framework.hpp"
 #include "queue.hpp"
+#include "volume_binder.hpp"
 
 #include <onebin/api/policy_v1.hpp>
 #include <onebin/async/timer.hpp>
@@ -38,9 +39,10 @@ class Scheduler::Impl {
  public:
   Impl(client::Client& client, Options options)
       : client_(client), options_(std::move(options)), rng_(options_.rng ? *options_.rng : system_rng()), plugins_(default_plugins()),
-        nodes_(client), namespaces_(client), pods_(client), budgets_(client), events_(client, options_.scheduler_name, ""), bindings_(kBindings),
+        nodes_(client), namespaces_(client), pods_(client), budgets_(client), volumes_(client), events_(client, options_.scheduler_name, ""), bindings_(kBindings),
         group_("scheduler") {
     snapshot_.nodes = &cache_;
+    snapshot_.volumes = &volumes_;
     snapshot_.namespace_labels = [this](const std::string& ns) {
       auto it = namespace_labels_.find(ns);
       return it == namespace_labels_.end() ? nullptr : &it->second;
@@ -59,6 +61,7 @@ class Scheduler::Impl {
     namespaces_.start();
     pods_.start();
     budgets_.start();
+    volumes_.start([this] { queue_.move_all(); });
     group_.spawn(run());
   }
 
@@ -70,6 +73,7 @@ class Scheduler::Impl {
     co_await nodes_.stop();
     co_await namespaces_.stop();
     co_await budgets_.stop();
+    co_await volumes_.stop();
     co_await events_.stop();
   }
 
@@ -98,7 +102,10 @@ class Scheduler::Impl {
       if (fresh || before->metadata.labels != p.metadata.labels) queue_.move_all();
       return;
     }
-    if (drop(p.metadata.uid)) queue_.move_all();
+    if (drop(p.metadata.uid)) {
+      queue_.move_all();
+      volumes_.look_again();
+    }
     bool pending = now && now->spec.node_name.empty() && !finished(*now) && !now->metadata.deletion_timestamp &&
                    now->spec.scheduler_name == options_.scheduler_name;
     if (!pending) {
@@ -137,7 +144,8 @@ class Scheduler::Impl {
     // Decisions wait until nodes and assigned pods are known.
     Result<void> nodes = co_await nodes_.wait_synced();
     Result<void> pods = co_await pods_.wait_synced();
-    if (!nodes || !pods) co_return;
+    Result<void> volumes = co_await volumes_.wait_synced();
+    if (!nodes || !pods || !volumes) co_return;
     for (;;) {
       Result<PodInfoPtr> next = co_await queue_.pop();
       if (!next) co_return;
@@ -150,8 +158,11 @@ class Scheduler::Impl {
         bindings_.release();
         group_.spawn(unschedulable(pod, std::move(failed)));
       } else {
+        NodeVolumes volumes;
+        if (!pod->claims.empty()) volumes = volumes_.assume(*pod, cache_[node]);
         assume(pod, node);
-        group_.spawn(bind(pod, node));
+        if (volumes.bindings.empty() && volumes.provisions.empty()) group_.spawn(bind(pod, node));
+        else group_.spawn(bind_with_volumes(pod, node, std::move(volumes)));
       }
       co_await async::sleep_for(Duration(0));  // a burst of pods must not keep others from the loop
     }
@@ -192,6 +203,24 @@ class Scheduler::Impl {
     placed->requirements.reset();
     put(std::move(placed));
     assumed_.insert(pod->uid);
+  }
+
+  // Volumes may take minutes to come: other pods are not held up meanwhile.
+  async::Task<void> bind_with_volumes(PodInfoPtr pod, std::string node, NodeVolumes volumes) {
+    bindings_.release();
+    Result<void> r = co_await volumes_.bind(std::move(volumes), node, [this, uid = pod->uid] { return assumed_.count(uid) > 0; });
+    if (r) r = co_await bindings_.acquire();
+    if (r) {
+      co_await bind(pod, node);
+      co_return;
+    }
+    if (r.is(Reason::Cancelled)) co_return;
+    attempts("error");
+    if (!assumed_.count(pod->uid)) co_return;
+    drop(pod->uid);
+    queue_.failed(pod, true);
+    events_.event({"v1", "Pod", pod->ns, pod->name, pod->uid, "", ""}, "Warning", "FailedScheduling",
+                  "running PreBind plugin \"VolumeBinding\": binding volumes: " + r.status().message());
   }
 
   async::Task<void> bind(PodInfoPtr pod, std::string node) {
@@ -293,6 +322,7 @@ class Scheduler::Impl {
   client::Informer<v1::Namespace> namespaces_;
   client::Informer<v1::Pod> pods_;
   client::Informer<api::policy::v1::PodDisruptionBudget> budgets_;
+  VolumeBinder volumes_;
   client::EventRecorder events_;
   async::Semaphore bindings_;
   async::TaskGroup group_;

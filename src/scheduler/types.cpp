@@ -1,5 +1,8 @@
 #include "types.hpp"
 
+#include <onebin/client/informer.hpp>
+#include <onebin/client/volume_binding.hpp>
+
 #include <algorithm>
 
 namespace onebin::scheduler {
@@ -42,23 +45,6 @@ void finish(const v1::Pod& pod, Resources& total) {
     if (pod.spec.resources->requests.count("memory")) total.memory = level.memory;
   }
   total.add(Resources::from(pod.spec.overhead));
-}
-
-NodeSelectorTerm node_term(const v1::NodeSelectorTerm& t) {
-  NodeSelectorTerm out;
-  if (t.match_expressions.empty() && t.match_fields.empty()) out.never = true;
-  for (const auto& e : t.match_expressions) {
-    SelectorOp op = e.operator_ == "In" ? SelectorOp::In : e.operator_ == "NotIn" ? SelectorOp::NotIn : e.operator_ == "Exists" ? SelectorOp::Exists
-                    : e.operator_ == "DoesNotExist" ? SelectorOp::DoesNotExist : e.operator_ == "Gt" ? SelectorOp::GreaterThan : SelectorOp::LessThan;
-    auto r = LabelRequirement::make(e.key, op, e.values);
-    if (r) out.labels.push_back(std::move(*r));
-    else out.never = true;
-  }
-  for (const auto& f : t.match_fields) {
-    if (f.key == "metadata.name" && f.values.size() == 1) out.names.emplace_back(f.operator_ == "In", f.values[0]);
-    else out.never = true;
-  }
-  return out;
 }
 
 AffinityTerm affinity_term(const v1::Pod& pod, const v1::PodAffinityTerm& t) {
@@ -137,6 +123,23 @@ SpreadConstraint spread_constraint(const v1::Pod& pod, const v1::TopologySpreadC
 
 }  // namespace
 
+NodeSelectorTerm node_term(const v1::NodeSelectorTerm& t) {
+  NodeSelectorTerm out;
+  if (t.match_expressions.empty() && t.match_fields.empty()) out.never = true;
+  for (const auto& e : t.match_expressions) {
+    SelectorOp op = e.operator_ == "In" ? SelectorOp::In : e.operator_ == "NotIn" ? SelectorOp::NotIn : e.operator_ == "Exists" ? SelectorOp::Exists
+                    : e.operator_ == "DoesNotExist" ? SelectorOp::DoesNotExist : e.operator_ == "Gt" ? SelectorOp::GreaterThan : SelectorOp::LessThan;
+    auto r = LabelRequirement::make(e.key, op, e.values);
+    if (r) out.labels.push_back(std::move(*r));
+    else out.never = true;
+  }
+  for (const auto& f : t.match_fields) {
+    if (f.key == "metadata.name" && f.values.size() == 1) out.names.emplace_back(f.operator_ == "In", f.values[0]);
+    else out.never = true;
+  }
+  return out;
+}
+
 void Resources::add(const Resources& o) {
   milli_cpu += o.milli_cpu;
   memory += o.memory;
@@ -207,6 +210,8 @@ PodInfo pod_info(const v1::Pod& pod, LabelPool& pool) {
           p.ports.push_back({port.host_ip.empty() ? "0.0.0.0" : port.host_ip, port.protocol.empty() ? "TCP" : port.protocol, port.host_port});
     }
   };
+  for (const auto& v : pod.spec.volumes)
+    if (std::string claim = client::claim_name(p.name, v); !claim.empty()) p.claims.push_back(client::object_key(p.ns, claim));
   ports(pod.spec.containers, false);
   ports(pod.spec.init_containers, true);
   read_affinity(pod, p, nullptr);
@@ -222,6 +227,8 @@ PodInfo pending_pod_info(const v1::Pod& pod, LabelPool& pool) {
   for (const auto& c : pod.spec.containers) req->images.push_back(c.image);
   for (const auto& c : pod.spec.init_containers) req->images.push_back(c.image);
   for (const auto& g : pod.spec.scheduling_gates) req->gates.push_back(g.name);
+  for (const auto& v : pod.spec.volumes)
+    if (v.ephemeral) req->own_claims.insert(client::object_key(p.ns, client::claim_name(p.name, v)));
   req->nominated_node = pod.status.nominated_node_name;
   req->never_preempts = pod.spec.preemption_policy && *pod.spec.preemption_policy == "Never";
   p.anti_affinity.clear();

@@ -71,6 +71,7 @@ struct PodRequirements {
   std::vector<AffinityTerm> affinity, preferred_affinity, preferred_anti_affinity;
   std::vector<std::string> images;
   std::vector<std::string> gates;
+  std::set<std::string> own_claims;  // of `claims`: of ephemeral volumes, made for this pod only
   std::string nominated_node;
   bool never_preempts = false;
 };
@@ -85,6 +86,7 @@ struct PodInfo {
   Resources requests;
   std::int64_t nonzero_cpu = 0, nonzero_memory = 0;  // with upstream's floor for containers that ask for nothing
   std::vector<UsedPort> ports;
+  std::vector<std::string> claims;                   // keys of the PersistentVolumeClaims that its volumes stand for
   std::vector<AffinityTerm> anti_affinity;           // required terms: they also keep others away
   std::shared_ptr<const PodRequirements> requirements;  // of pending pods
   std::string key() const { return ns + "/" + name; }
@@ -118,6 +120,7 @@ class LabelPool {
 PodInfo pod_info(const api::core::v1::Pod& pod, LabelPool& pool);
 // With requirements: for pods that are to be scheduled.
 PodInfo pending_pod_info(const api::core::v1::Pod& pod, LabelPool& pool);
+NodeSelectorTerm node_term(const api::core::v1::NodeSelectorTerm& term);
 // Fills in everything but pods and what they use.
 void update_node(NodeInfo& node, const api::core::v1::Node& object);
 Resources pod_requests(const api::core::v1::Pod& pod);

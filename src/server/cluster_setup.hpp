@@ -1,4 +1,5 @@
-// What the server itself puts into a new cluster: the bootstrap token, cluster-info, the DNS Service.
+// What the server itself puts into a new cluster: the bootstrap token, cluster-info, the DNS Service,
+// the default StorageClass.
 #pragma once
 #include <onebin/agent/join.hpp>
 #include <onebin/client/client.hpp>
@@ -10,7 +11,7 @@ namespace onebin::server {
 struct ClusterSetup {
   agent::JoinToken token;
   std::string ca_pem, server_url, cluster_dns;
-  bool with_dns = true;
+  bool with_dns = true, with_local_storage = true;
 };
 
 // Reads the join token of `dir`/token, or makes it: `wanted` ("id.secret" or a whole token) where given. Blocking.

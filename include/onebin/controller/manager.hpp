@@ -30,6 +30,9 @@ struct Options {
 // The same name gives the same transport, which outlives the manager.
 using TransportOf = std::function<client::Transport&(const std::string& user)>;
 
+// Names of all controllers, as Options::disabled takes them.
+std::vector<std::string> controller_names();
+
 class Manager {
  public:
   Manager(TransportOf transport_of, Options options);

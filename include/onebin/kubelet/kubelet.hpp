@@ -44,6 +44,7 @@ struct Options {
   std::string root_dir = "/var/lib/kubelet";
   std::string pod_logs_dir = "/var/log/pods";
   std::string run_dir = "/run/onebin";
+  std::string local_volumes_dir = "/var/lib/onebin/storage";  // directories of the local-path provisioner's volumes
   std::string cgroup_root;                      // the group that holds "kubepods"; empty: the root of each hierarchy
   std::string static_pod_dir;                   // empty: none
   std::vector<std::string> cluster_dns;         // nameservers for dnsPolicy ClusterFirst

@@ -47,13 +47,11 @@ async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c) {
   if (!body) co_return body.status();
   Document d = {{"kind", "DeleteOptions"}, {"apiVersion", "meta.k8s.io/v1"}};
   if (!body->empty()) {
-    Result<Format> f = body_format(c->request.headers.get("Content-Type"));
+    Result<Format> f = body_format(c->request.headers.get("Content-Type"), c->core.options.cbor);
     if (!f) co_return f.status();
     const apimachinery::TypeSchema* type = options_kind() ? options_kind()->type : nullptr;
     if (!type) co_return internal_error("there is no schema of DeleteOptions");
-    Result<Document> read = *f == Format::Protobuf ? apimachinery::decode_protobuf(*body, *type)
-                            : *f == Format::Yaml   ? apimachinery::decode_yaml(*body, type)
-                                                   : apimachinery::decode_json(*body, type);
+    Result<Document> read = decode_body(*body, *f, *type);
     if (!read) co_return bad_request(read.status().message());
     std::string_view kind = apimachinery::kind_of(*read);
     if (!kind.empty() && kind != "DeleteOptions") co_return bad_request("decoded object cannot be converted to DeleteOptions");

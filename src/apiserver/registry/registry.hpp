@@ -67,6 +67,9 @@ class Registry {
   std::uint32_t next_id_ = 1;
 };
 
+// What the field manager must know of a subresource: what its writes may own is less than the object.
+apimachinery::ManagedResource managed_part(const Served& served, std::string_view subresource);
+
 // Kubernetes' order of versions: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name.
 bool version_before(std::string_view a, std::string_view b);
 
