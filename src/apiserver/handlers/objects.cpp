@@ -287,9 +287,11 @@ void validate_common(const Served& served, const Document& object, const Documen
   const Document* meta = find_member(object, "metadata");
   const Document* old_meta = old ? find_member(*old, "metadata") : nullptr;
   FieldPath path("metadata");
+  // Finalizers of custom resources, and that of their definitions, need no domain.
+  bool built_in = !served.custom && served.kind->group != "apiextensions.k8s.io";
   apimachinery::append(errors, apimachinery::validate_object_meta(meta ? *meta : kNone, served.namespaced(),
-                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path, !served.custom));
-  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, !served.custom));
+                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path, built_in));
+  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, built_in));
   if (schema && s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
 }
 

@@ -103,8 +103,9 @@ Result<Document> scaled(const Document& parent, const Document& scale, const Req
   }
   Document& meta = apimachinery::object_at(out, "metadata");
   std::string_view version = apimachinery::resource_version_of(scale);
-  if (version.empty()) meta.erase("resourceVersion");
-  else meta["resourceVersion"] = version;
+  // An update of a custom resource names a version always: without the scale's it is the one that was read.
+  if (!version.empty()) meta["resourceVersion"] = version;
+  else if (!c.served->custom) meta.erase("resourceVersion");
   if (std::string_view uid = apimachinery::uid_of(scale); !uid.empty()) meta["uid"] = uid;
   return Result<Document>(std::move(out));
 }
