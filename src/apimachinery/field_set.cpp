@@ -1,5 +1,6 @@
 #include <onebin/apimachinery/field_set.hpp>
 
+#include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/field_error.hpp>
 
 #include <cmath>
@@ -116,9 +117,9 @@ Result<PathElement> PathElement::parse(std::string_view text) {
     case 'k': case 'v': {
       if (text[0] == 'k' ? Canonical(rest).is_key() : Canonical(rest).is_value())
         return PathElement{text[0] == 'k' ? Kind::Key : Kind::Value, std::string(rest)};
-      auto v = Document::parse(rest, nullptr, false);
-      if (v.is_discarded() || (text[0] == 'k' && !v.is_object())) return bad_request("parsing key as path element: " + std::string(text));
-      return text[0] == 'k' ? key(v) : value(v);
+      auto v = decode_json(rest, nullptr);  // anybody's text, which may nest without end
+      if (!v || (text[0] == 'k' && !v->is_object())) return bad_request("parsing key as path element: " + std::string(text));
+      return text[0] == 'k' ? key(*v) : value(*v);
     }
     default: return Status(Reason::NotFound, "unknown path element type");
   }

@@ -66,9 +66,16 @@ Target find_target(Document& root, std::string_view path) {
   }
 }
 
+// What operations cost beyond their own size. A list's elements move over when one is put in or taken out before them.
+struct Spent {
+  static constexpr std::size_t kMaxShifted = 30'000'000;
+  std::size_t copied = 0, shifted = 0;
+  bool shift(std::size_t elements) { return (shifted += elements) <= kMaxShifted; }
+};
+
 Status failed() { return {Reason::Invalid, "the server rejected our request due to an error in our request"}; }
 
-Status add(const Target& t, Document value) {
+Status add(const Target& t, Document value, Spent& spent) {
   if (!t.container) return failed();
   if (t.container->is_object()) {
     (*t.container)[t.key] = std::move(value);
@@ -80,18 +87,23 @@ Status add(const Target& t, Document value) {
     return {};
   }
   auto at = place(t.key, list.size() + 1);
-  if (!at) return failed();
+  if (!at || !spent.shift(list.size() - *at)) return failed();
   list.insert(list.begin() + static_cast<std::ptrdiff_t>(*at), std::move(value));
   return {};
 }
 
-Status remove(const Target& t, Document* taken = nullptr) {
+Status remove(const Target& t, Spent& spent, Document* taken = nullptr) {
   if (!t.container) return failed();
   auto found = child(*t.container, t.key);
   if (!found || !*found) return failed();
   if (taken) *taken = std::move(**found);
-  if (t.container->is_object()) t.container->erase(t.key);
-  else t.container->erase(static_cast<std::size_t>(*found - &(*t.container)[0]));
+  if (t.container->is_object()) {
+    t.container->erase(t.key);
+    return {};
+  }
+  auto at = static_cast<std::size_t>(*found - &(*t.container)[0]);
+  if (!spent.shift(t.container->size() - at)) return failed();
+  t.container->erase(at);
   return {};
 }
 
@@ -137,9 +149,20 @@ Status test(Document& root, std::string_view path, const Document& value) {
   return same(*found ? **found : kNull, value) ? Status() : failed();
 }
 
+bool deeper_than(const Document& v, int levels) {
+  if (!v.is_structured()) return false;
+  if (levels == 0) return true;
+  for (const auto& e : v)
+    if (deeper_than(e, levels - 1)) return true;
+  return false;
+}
+// Decoding bounds the depth of what comes in; copies into themselves and adding at the end of long paths could pass it.
+constexpr int kMaxDepth = 128;
+Status too_deep() { return bad_request("json: the patched document is nested deeper than " + std::to_string(kMaxDepth)); }
+
 std::size_t text_size(const Document& v) { return v.dump(-1, ' ', false, Document::error_handler_t::replace).size(); }
 
-Status apply_one(Document& root, const Document& operation, std::size_t& copied) {
+Status apply_one(Document& root, const Document& operation, Spent& spent) {
   static const Document kNull;
   auto text = [&](const char* name) -> const std::string* {
     auto it = operation.find(name);
@@ -150,8 +173,8 @@ Status apply_one(Document& root, const Document& operation, std::size_t& copied)
   if (!op || !path) return failed();
   auto v = operation.find("value");
   const Document& value = v == operation.end() ? kNull : *v;
-  if (*op == "add") return add(find_target(root, *path), value);
-  if (*op == "remove") return remove(find_target(root, *path));
+  if (*op == "add") return add(find_target(root, *path), value, spent);
+  if (*op == "remove") return remove(find_target(root, *path), spent);
   if (*op == "replace") return replace(root, *path, value);
   if (*op == "test") return test(root, *path, value);
   const std::string* from = text("from");
@@ -159,16 +182,17 @@ Status apply_one(Document& root, const Document& operation, std::size_t& copied)
   Document moved;
   Target source = find_target(root, *from);
   if (*op == "move") {
-    RETURN_IF_ERROR(remove(source, &moved));
-    return add(find_target(root, *path), std::move(moved));
+    RETURN_IF_ERROR(remove(source, spent, &moved));
+    return add(find_target(root, *path), std::move(moved), spent);
   }
   if (!source.container) return failed();
   auto found = child(*source.container, source.key);
   if (!found) return failed();
+  if (*found && deeper_than(**found, kMaxDepth)) return too_deep();
   if (*found) moved = **found;
-  copied += text_size(moved);
-  if (copied > kMaxJsonPatchCopyBytes) return failed();
-  return add(find_target(root, *path), std::move(moved));
+  spent.copied += text_size(moved);
+  if (spent.copied > kMaxJsonPatchCopyBytes) return failed();
+  return add(find_target(root, *path), std::move(moved), spent);
 }
 
 }  // namespace
@@ -180,8 +204,9 @@ Result<Document> apply_json_patch(Document target, const Document& patch) {
   if (patch.size() > kMaxJsonPatchOperations)
     return Status(Reason::RequestEntityTooLarge,
                   "The allowed maximum operations in a JSON patch is " + std::to_string(kMaxJsonPatchOperations) + ", got " + std::to_string(patch.size()));
-  std::size_t copied = 0;
-  for (const auto& op : patch) RETURN_IF_ERROR(apply_one(target, op, copied));
+  Spent spent;
+  for (const auto& op : patch) RETURN_IF_ERROR(apply_one(target, op, spent));
+  if (deeper_than(target, kMaxDepth)) return too_deep();
   return target;
 }
 

@@ -3,6 +3,7 @@
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/base/bytes.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -238,23 +239,38 @@ class Parser {
 };
 
 using Values = std::vector<const Document*>;
-Values evaluate(const std::vector<Node>& nodes, Values values);
 
-void descendants(const Document& v, Values& out, int depth) {
-  if (!v.is_structured() || v.empty() || depth > 200) return;
+// Paths multiply: "..*..*" looks at every pair of levels. What one evaluation may look at is bounded; past it values are left out.
+class Evaluation {
+ public:
+  Values run(const std::vector<Node>& nodes, Values values);
+
+ private:
+  bool spend() { return left_ > 0 && --left_ > 0; }
+  void step(const Node& n, const Document& v, Values& out);
+  void descendants(const Document& v, Values& out, int depth);
+  void take_slice(const Node& n, const Document& list, Values& out);
+  bool passes(const Node& n, const Document& item);
+  long left_ = 1'000'000;
+};
+
+void Evaluation::descendants(const Document& v, Values& out, int depth) {
+  if (!v.is_structured() || v.empty() || depth > 200 || !spend()) return;
   out.push_back(&v);
   for (const auto& e : v) descendants(e, out, depth + 1);
 }
 
-void take_slice(const Node& n, const Document& list, Values& out) {
+void Evaluation::take_slice(const Node& n, const Document& list, Values& out) {
   if (!list.is_array()) return;
   long size = static_cast<long>(list.size());
   long begin = n.slice[0].value_or(0);
   if (begin < 0) begin += size;
+  if (begin < 0 || begin >= size) return;
   long end = n.single ? begin + 1 : n.slice[1].value_or(size);
   if (end < 0) end += size;
-  if (begin < 0 || begin >= size || end > size) return;
-  for (long i = begin; i < end; i += n.slice[2].value_or(1)) out.push_back(&list[static_cast<std::size_t>(i)]);
+  if (end > size) return;
+  long stride = std::min(n.slice[2].value_or(1), size);
+  for (long i = begin; i < end && spend(); i += stride) out.push_back(&list[static_cast<std::size_t>(i)]);
 }
 
 std::optional<int> compare(const Document& a, const Document& b) {
@@ -267,8 +283,8 @@ std::optional<int> compare(const Document& a, const Document& b) {
   return std::nullopt;
 }
 
-bool passes(const Node& n, const Document& item) {
-  auto side = [&](const Node::Operand& o) { return o.is_path ? evaluate(o.path, {&item}) : Values{&o.literal}; };
+bool Evaluation::passes(const Node& n, const Document& item) {
+  auto side = [&](const Node::Operand& o) { return o.is_path ? run(o.path, {&item}) : Values{&o.literal}; };
   auto l = side(n.left);
   if (n.op.empty()) return !l.empty();
   auto r = side(n.right);
@@ -283,33 +299,39 @@ bool passes(const Node& n, const Document& item) {
   return *c >= 0;
 }
 
-void step(const Node& n, const Document& v, Values& out) {
+void Evaluation::step(const Node& n, const Document& v, Values& out) {
   switch (n.kind) {
     case Node::Kind::Field:
-      if (const auto* m = find_member(v, n.name)) out.push_back(m);
+      if (const auto* m = find_member(v, n.name); m && spend()) out.push_back(m);
       break;
     case Node::Kind::Wildcard:
-      if (v.is_structured())
-        for (const auto& e : v) out.push_back(&e);
+      if (!v.is_structured()) break;
+      for (const auto& e : v)
+        if (spend()) out.push_back(&e);
+        else break;
       break;
     case Node::Kind::Recursive: descendants(v, out, 0); break;
     case Node::Kind::Slice: take_slice(n, v, out); break;
     case Node::Kind::Filter:
-      if (v.is_array())
-        for (const auto& e : v)
-          if (passes(n, e)) out.push_back(&e);
+      if (!v.is_array()) break;
+      for (const auto& e : v) {
+        if (!spend()) break;
+        if (passes(n, e)) out.push_back(&e);
+      }
       break;
     case Node::Kind::Union:
       for (const auto& branch : n.branches)
-        for (const auto* found : evaluate(branch, {&v})) out.push_back(found);
+        for (const auto* found : run(branch, {&v})) out.push_back(found);
       break;
   }
 }
 
-Values evaluate(const std::vector<Node>& nodes, Values values) {
+Values Evaluation::run(const std::vector<Node>& nodes, Values values) {
   for (const auto& n : nodes) {
     Values next;
-    for (const auto* v : values) step(n, *v, next);
+    for (const auto* v : values)
+      if (spend()) step(n, *v, next);
+      else break;
     values = std::move(next);
   }
   return values;
@@ -327,7 +349,7 @@ Result<JsonPath> JsonPath::parse(std::string_view text) {
   return out;
 }
 
-std::vector<const Document*> JsonPath::find(const Document& document) const { return nodes_ ? evaluate(*nodes_, {&document}) : Values(); }
+std::vector<const Document*> JsonPath::find(const Document& document) const { return nodes_ ? Evaluation().run(*nodes_, {&document}) : Values(); }
 
 const Document* JsonPath::first(const Document& document) const {
   auto values = find(document);
@@ -344,9 +366,11 @@ std::string printed(const Document& v) {
 }  // namespace
 
 std::string JsonPath::print(const Document& document) const {
+  constexpr std::size_t kMost = 1 << 20;  // of text; a value may hold all that come after it
   std::string out;
   bool first = true;
   for (const auto* v : find(document)) {
+    if (out.size() > kMost) break;
     if (!first) out += ' ';
     first = false;
     out += printed(*v);

@@ -1,3 +1,4 @@
+#include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/managed_fields.hpp>
 
 #include "managers.hpp"
@@ -338,13 +339,13 @@ Status conflict_status(std::vector<Conflict> conflicts) {
 FieldSet allowed_by_last_applied(const ManagedResource& resource, const Document& live) {
   auto text = get_string(live, {"metadata", "annotations", kLastAppliedAnnotation});
   if (text.empty()) return {};
-  auto last = Document::parse(text, nullptr, false);
-  if (!last.is_object() || api_version_of(last) != resource.api_version) return {};
+  auto last = decode_json(text, nullptr);
+  if (!last || !last->is_object() || api_version_of(*last) != resource.api_version) return {};
   auto type = typed::root_type(resource.type);
-  if (!typed::validate(type, last, false).empty()) return {};
-  auto changes = typed::compare(type, last, typed_document(resource.type, live).value);
+  if (!typed::validate(type, *last, false).empty()) return {};
+  auto changes = typed::compare(type, *last, typed_document(resource.type, live).value);
   if (!changes) return {};
-  return typed::field_set(type, last).difference(changes->modified).difference(changes->added).difference(changes->removed);
+  return typed::field_set(type, *last).difference(changes->modified).difference(changes->added).difference(changes->removed);
 }
 
 Status check_configuration(const ManagedResource& resource, const Document& configuration) {

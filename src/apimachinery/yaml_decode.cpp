@@ -33,17 +33,17 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { put(mark, Document(nullptr), anchor); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { put(mark, Document(nullptr), anchor, false, kNode); }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     auto it = anchors_.find(anchor);
     if (it == anchors_.end()) throw Refused{"an alias within its own anchor", mark.line};
-    spend(mark, it->second.nodes);
-    put(mark, it->second.value, 0);
+    spend(mark, it->second.cost);
+    put(mark, it->second.value, 0, false, 0);
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
-    put(mark, scalar(mark, tag, value), anchor, tag == "?" && value == "<<");
+    put(mark, scalar(mark, tag, value), anchor, tag == "?" && value == "<<", kNode + value.size());
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
@@ -59,7 +59,7 @@ class Builder : public YAML::EventHandler {
   struct Level {
     Document value;
     YAML::anchor_t anchor = 0;
-    std::size_t nodes_before = 0;
+    std::size_t cost_before = 0;
     bool has_key = false, merge = false;
     std::string key;
     int key_line = 0;
@@ -67,15 +67,22 @@ class Builder : public YAML::EventHandler {
   };
   struct Anchored {
     Document value;
-    std::size_t nodes;
+    std::size_t cost;
   };
-  // Nodes that aliases may add: enough for any manifest, far too few for a bomb.
-  static constexpr std::size_t kAliasNodes = 100000;
+  // What a value takes in memory, about: kNode each, and the length of its texts.
+  static constexpr std::size_t kNode = 48;
+  // What aliases may add, and what may be kept for them: enough for any manifest, far too little for a bomb.
+  static constexpr std::size_t kAliasCost = 8u << 20, kAnchorCost = 32u << 20;
 
-  void spend(const YAML::Mark& mark, std::size_t nodes) {
-    alias_nodes_ += nodes;
-    nodes_ += nodes;
-    if (alias_nodes_ > kAliasNodes) throw Refused{"aliases expand to more than " + std::to_string(kAliasNodes) + " values", mark.line};
+  void spend(const YAML::Mark& mark, std::size_t cost) {
+    alias_cost_ += cost;
+    cost_ += cost;
+    if (alias_cost_ > kAliasCost) throw Refused{"document contains excessive aliasing", mark.line};
+  }
+  void keep(const YAML::Mark& mark, YAML::anchor_t anchor, const Document& value, std::size_t cost) {
+    anchor_cost_ += cost;
+    if (anchor_cost_ > kAnchorCost) throw Refused{"document contains excessive anchoring", mark.line};
+    anchors_[anchor] = {value, cost};
   }
 
   static Document scalar(const YAML::Mark& mark, const std::string& tag, const std::string& value) {
@@ -108,7 +115,7 @@ class Builder : public YAML::EventHandler {
     Level level;
     level.value = std::move(empty);
     level.anchor = anchor;
-    level.nodes_before = nodes_;
+    level.cost_before = cost_;
     level.key_line = mark.line;
     levels_.push_back(std::move(level));
   }
@@ -120,13 +127,13 @@ class Builder : public YAML::EventHandler {
       for (const auto& [key, value] : from.get_ref<const Document::object_t&>()) done.value.emplace(key, value);
     YAML::Mark mark;
     mark.line = done.key_line;
-    if (done.anchor) anchors_[done.anchor] = {done.value, nodes_ - done.nodes_before + 1};
-    put(mark, std::move(done.value), 0);
+    if (done.anchor) keep(mark, done.anchor, done.value, cost_ - done.cost_before + kNode);
+    put(mark, std::move(done.value), 0, false, kNode);
   }
 
-  void put(const YAML::Mark& mark, Document value, YAML::anchor_t anchor, bool merge_key = false) {
-    ++nodes_;
-    if (anchor) anchors_[anchor] = {value, 1};
+  void put(const YAML::Mark& mark, Document value, YAML::anchor_t anchor, bool merge_key, std::size_t cost) {
+    cost_ += cost;
+    if (anchor) keep(mark, anchor, value, cost);
     if (levels_.empty()) {
       root = std::move(value);
       return;
@@ -166,7 +173,7 @@ class Builder : public YAML::EventHandler {
   const DecodeOptions& options_;
   std::vector<Level> levels_;
   std::map<YAML::anchor_t, Anchored> anchors_;
-  std::size_t nodes_ = 0, alias_nodes_ = 0;
+  std::size_t cost_ = 0, alias_cost_ = 0, anchor_cost_ = 0;
 };
 
 Status parse(std::string_view text, Builder& builder) {

@@ -144,7 +144,7 @@ WallTime read_time(const ASN1_TIME* t) {
 }
 
 Result<std::string> sign(X509* issuer, EVP_PKEY* issuer_key, EVP_PKEY* subject_key, const SignOptions& o, bool ca) {
-  CertPtr cert(X509_new());
+  X509Ptr cert(X509_new());
   X509_set_version(cert.get(), 2);
   unsigned char serial[16];
   RAND_bytes(serial, sizeof serial);
@@ -191,14 +191,14 @@ Result<KeyPtr> load_any_key(std::string_view pem) {
   return load_private_key(pem);
 }
 
-Result<CertPtr> load_certificate(std::string_view data) {
+Result<X509Ptr> load_certificate(std::string_view data) {
   if (data.find("-----BEGIN") != std::string_view::npos) {
-    CertPtr cert(PEM_read_bio_X509(memory_bio(data).get(), nullptr, nullptr, nullptr));
+    X509Ptr cert(PEM_read_bio_X509(memory_bio(data).get(), nullptr, nullptr, nullptr));
     if (!cert) return openssl_error("read certificate");
     return cert;
   }
   auto* p = reinterpret_cast<const unsigned char*>(data.data());
-  CertPtr cert(d2i_X509(nullptr, &p, static_cast<long>(data.size())));
+  X509Ptr cert(d2i_X509(nullptr, &p, static_cast<long>(data.size())));
   if (!cert) return openssl_error("read certificate");
   return cert;
 }
@@ -231,7 +231,7 @@ Result<KeyPair> create_ca(const Subject& subject, WallTime now, Duration validit
 
 Result<std::string> sign_certificate(const KeyPair& ca, const SignOptions& o) {
   ASSIGN_OR_RETURN(KeyPtr ca_key, load_private_key(ca.key));
-  ASSIGN_OR_RETURN(CertPtr ca_cert, load_certificate(ca.certificate));
+  ASSIGN_OR_RETURN(X509Ptr ca_cert, load_certificate(ca.certificate));
   ASSIGN_OR_RETURN(KeyPtr key, load_any_key(o.public_key_pem));
   return sign(ca_cert.get(), ca_key.get(), key.get(), o, o.usages.empty() && o.usage == Usage::Ca);
 }
@@ -287,7 +287,7 @@ Result<RequestInfo> parse_request(std::string_view csr_pem) {
 }
 
 Result<CertificateInfo> parse_certificate(std::string_view data) {
-  ASSIGN_OR_RETURN(CertPtr cert, load_certificate(data));
+  ASSIGN_OR_RETURN(X509Ptr cert, load_certificate(data));
   CertificateInfo info;
   info.subject = read_name(X509_get_subject_name(cert.get()));
   info.issuer = read_name(X509_get_issuer_name(cert.get()));
@@ -314,7 +314,7 @@ Result<std::vector<std::string>> split_chain(std::string_view pem) {
   std::vector<std::string> out;
   BioPtr in = memory_bio(pem);
   while (X509* raw = PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr)) {
-    CertPtr cert(raw);
+    X509Ptr cert(raw);
     BioPtr one = memory_bio();
     PEM_write_bio_X509(one.get(), cert.get());
     out.push_back(bio_text(one.get()));
@@ -325,11 +325,11 @@ Result<std::vector<std::string>> split_chain(std::string_view pem) {
 }
 
 Result<void> verify_chain(std::string_view leaf, std::string_view ca_bundle, WallTime now) {
-  ASSIGN_OR_RETURN(CertPtr cert, load_certificate(leaf));
+  ASSIGN_OR_RETURN(X509Ptr cert, load_certificate(leaf));
   ASSIGN_OR_RETURN(std::vector<std::string> cas, split_chain(ca_bundle));
   std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>> store(X509_STORE_new());
   for (const auto& pem : cas) {
-    ASSIGN_OR_RETURN(CertPtr ca, load_certificate(pem));
+    ASSIGN_OR_RETURN(X509Ptr ca, load_certificate(pem));
     X509_STORE_add_cert(store.get(), ca.get());
   }
   std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>> ctx(X509_STORE_CTX_new());

@@ -6,6 +6,7 @@
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <functional>
@@ -42,9 +43,13 @@ class Signals {
   sigset_t set_;
 };
 
+// A client's connection is a descriptor: tens of thousands are no fault. Root may go past the limit it was started with.
 void raise_file_limit() {
+  constexpr rlim_t kWanted = 1 << 20;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  rlimit raised{kWanted, std::max<rlim_t>(kWanted, limit.rlim_max)};
+  if (limit.rlim_max < kWanted && ::setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -7,18 +7,6 @@
 
 namespace onebin::net {
 
-std::string openssl_error(std::string_view what) {
-  std::string text(what);
-  unsigned long last = 0;
-  while (unsigned long e = ERR_get_error()) last = e;
-  if (last) {
-    const char* reason = ERR_reason_error_string(last);
-    text += ": ";
-    text += reason ? reason : "error " + std::to_string(last);
-  }
-  return text;
-}
-
 Result<std::vector<X509Ptr>> read_pem_certificates(std::string_view pem) {
   std::vector<X509Ptr> out;
   BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));

@@ -26,8 +26,10 @@ Task<Result<std::size_t>> Http1Input::more(Stream& stream, std::size_t size) {
 }
 
 template <bool IsRequest>
-Task<Result<void>> Http1Message<IsRequest>::read_head(Stream& stream, Http1Input& in, std::size_t limit, bool no_body) {
+Task<Result<void>> Http1Message<IsRequest>::read_head(Stream& stream, Http1Input& in, std::size_t limit, bool no_body,
+                                                       std::function<bool(std::size_t)> may_grow) {
   parser_->header_limit(static_cast<std::uint32_t>(limit));
+  parser_->fields_limit = limit;
   parser_->body_limit(boost::none);
   parser_->eager(false);
   parser_->skip(no_body);
@@ -44,6 +46,7 @@ Task<Result<void>> Http1Message<IsRequest>::read_head(Stream& stream, Http1Input
       if (ec && ec != http::error::need_more) co_return bad_request("malformed HTTP: " + ec.message());
       if (!ec && parser_->is_header_done()) co_return frame(no_body);
       seen = in.view().size();
+      if (may_grow && !may_grow(seen)) co_return Status(Reason::RequestEntityTooLarge, "header too large");
     }
     Result<std::size_t> n = co_await in.more(stream);
     if (!n) co_return n.status();

@@ -40,6 +40,7 @@ class Http1Parser final : public boost::beast::http::basic_parser<IsRequest> {
   int version = 11, status = 0;
   char* out = nullptr;       // where body bytes go
   std::size_t room = 0, used = 0;
+  std::size_t fields_limit = ~std::size_t{0};  // of all fields, each with 32 bytes for what it takes beside its text
 
  private:
   void on_request_impl(boost::beast::http::verb, string_view m, string_view t, int v, error_code&) override {
@@ -48,8 +49,10 @@ class Http1Parser final : public boost::beast::http::basic_parser<IsRequest> {
     version = v;
   }
   void on_response_impl(int code, string_view, int v, error_code&) override { status = code; version = v; }
-  void on_field_impl(boost::beast::http::field, string_view name, string_view value, error_code&) override {
-    if (!in_body_) headers.add(std::string(name.data(), name.size()), std::string(value.data(), value.size()));  // trailers are dropped
+  void on_field_impl(boost::beast::http::field, string_view name, string_view value, error_code& ec) override {
+    fields_ += name.size() + value.size() + 32;
+    if (fields_ > fields_limit) ec = boost::beast::http::error::header_limit;
+    else if (!in_body_) headers.add(std::string(name.data(), name.size()), std::string(value.data(), value.size()));  // trailers are dropped
   }
   void on_header_impl(error_code&) override { in_body_ = true; }
   void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
@@ -64,6 +67,7 @@ class Http1Parser final : public boost::beast::http::basic_parser<IsRequest> {
     return n;
   }
   bool in_body_ = false;
+  std::size_t fields_ = 0;
 };
 
 // One message: the head, then the body in pieces.
@@ -73,8 +77,10 @@ class Http1Message {
   enum class Framing { None, Length, Chunked, UntilClose };
 
   // Reads until the head is complete. Errors: BadRequest (malformed), RequestEntityTooLarge (past `limit`), Closed (the
-  // stream ended; `started()` tells whether within a head). `no_body`: the answer to a HEAD request.
-  Task<Result<void>> read_head(Stream& stream, Http1Input& in, std::size_t limit, bool no_body = false);
+  // stream ended; `started()` tells whether within a head). `no_body`: the answer to a HEAD request. `may_grow`, where given,
+  // is asked as the head grows.
+  Task<Result<void>> read_head(Stream& stream, Http1Input& in, std::size_t limit, bool no_body = false,
+                               std::function<bool(std::size_t)> may_grow = nullptr);
   bool started() const { return started_; }
   bool done() const { return done_; }
   Framing framing() const { return framing_; }

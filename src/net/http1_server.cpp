@@ -73,6 +73,7 @@ class Http1Connection final : public ServerConnection {
   }
   ~Http1Connection() override { core_.connections.erase(this); }
   void begin_stop() override { if (idle_) stream_->close(); }
+  std::optional<SteadyTime> idle_since() const override { return idle_ ? std::optional(idle_since_) : std::nullopt; }
 
   Task<void> run(bool prior_knowledge_h2);
 
@@ -90,6 +91,7 @@ class Http1Connection final : public ServerConnection {
   Task<bool> drain(Http1Exchange& ex, Http1Message<true>& message);
   Task<void> close_gently();
   bool idle_ = false;
+  SteadyTime idle_since_{};
 };
 
 void Http1Exchange::wake() {
@@ -277,6 +279,7 @@ Task<bool> Http1Connection::wait_for_request() {
   if (!in_.empty()) co_return true;
   if (core_.stopping) co_return false;
   idle_ = true;
+  idle_since_ = async::Loop::current().now();
   Result<void> r = co_await async::with_timeout(core_.config.limits.idle_timeout, stream_->wait_readable());
   idle_ = false;
   co_return r.is_ok();
@@ -339,8 +342,11 @@ Task<bool> Http1Connection::drain(Http1Exchange& ex, Http1Message<true>& message
   if (ex.expects_continue) co_return false;
   Buffer buffer;
   std::size_t total = 0;
+  SteadyTime until = async::Loop::current().now() + 5s;
   while (!message.done() && total < kDrain) {
-    Result<std::size_t> n = co_await async::with_timeout(5s, message.read_some(*stream_, in_, buffer.data(), Buffer::kSize));
+    Duration left = until - async::Loop::current().now();
+    if (left <= Duration::zero()) co_return false;
+    Result<std::size_t> n = co_await async::with_timeout(left, message.read_some(*stream_, in_, buffer.data(), Buffer::kSize));
     if (!n) co_return false;
     total += *n;
   }
@@ -421,8 +427,10 @@ Task<void> Http1Connection::run(bool prior_knowledge_h2) {
         co_return;
       }
     }
-    Result<void> head = co_await async::with_timeout(core_.config.limits.header_timeout,
-                                                     message.read_head(*stream_, in_, core_.config.limits.header_bytes));
+    HeaderShare share(core_);
+    Result<void> head = co_await async::with_timeout(
+        core_.config.limits.header_timeout,
+        message.read_head(*stream_, in_, core_.config.limits.header_bytes, false, [&share](std::size_t size) { return share.grow(size); }));
     if (!head) {
       if (head.is(Reason::Timeout) && message.started()) co_await refuse(message, 408, "the request's header took too long");
       if (head.is(Reason::RequestEntityTooLarge)) co_await refuse(message, 431, "the request's header is too large");

@@ -25,7 +25,7 @@ class Http2Connection;
 
 class Http2Stream final : public ResponseWriter {
  public:
-  Http2Stream(Http2Connection& connection, std::int32_t stream_id) : c(connection), id(stream_id) {}
+  Http2Stream(Http2Connection& connection, std::int32_t stream_id);
 
   Task<Result<void>> send(int status, Headers headers, std::string_view body) override;
   Task<Result<void>> start(int status, Headers headers) override;
@@ -48,7 +48,9 @@ class Http2Stream final : public ResponseWriter {
   Http2Connection& c;
   std::int32_t id;
   Request request;
+  HeaderShare header_share;
   std::size_t header_bytes = 0, discarded = 0;
+  bool header_too_large = false;
   std::string body;                  // received, from `body_at` on not yet read
   std::size_t body_at = 0;
   bool body_end = false, closed = false, handler_done = false, begun = false;
@@ -87,6 +89,7 @@ class Http2Connection final : public ServerConnection {
     nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR, nullptr, 0);
     wake_writer();
   }
+  std::optional<SteadyTime> idle_since() const override { return streams_.empty() ? std::optional(heard_) : std::nullopt; }
   Task<void> run(async::CancelScope* scope);
   void wake_writer() { output_.notify(); }
 
@@ -119,8 +122,11 @@ class Http2Connection final : public ServerConnection {
   std::map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
   std::vector<std::int32_t> ready_;     // heads complete, handler not yet started
   async::Notify output_;
+  SteadyTime heard_ = async::Loop::current().now();
   std::unique_ptr<async::TaskGroup> handlers_, io_;
 };
+
+Http2Stream::Http2Stream(Http2Connection& connection, std::int32_t stream_id) : c(connection), id(stream_id), header_share(connection.core) {}
 
 // --- one request -----------------------------------------------------------------------------------------------------
 
@@ -311,7 +317,11 @@ int Http2Connection::on_header(const nghttp2_frame* f, std::string_view name, st
   Http2Stream* s = find(f->hd.stream_id);
   if (!s || s->begun || f->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   s->header_bytes += name.size() + value.size() + 32;
-  if (s->header_bytes > core.config.limits.header_bytes) return 0;  // answered 431 when complete
+  if (!s->header_too_large && !s->header_share.grow(s->header_bytes)) {
+    s->header_too_large = true;
+    s->request.headers = Headers();
+  }
+  if (s->header_too_large) return 0;  // answered 431 when complete
   if (name == ":method") s->request.method = value;
   else if (name == ":path") s->request.target = value;
   else if (name == ":authority") s->request.host = value;
@@ -416,7 +426,7 @@ Task<void> Http2Connection::serve_stream(Http2Stream* s) {
   else if (q.headers.has("content-length")) q.content_length = std::strtoll(std::string(q.headers.get("content-length")).c_str(), nullptr, 10);
   q.body = std::make_unique<Http2Body>(*s);
   Result<void> target = q.set_target(std::move(q.target));
-  if (s->header_bytes > core.config.limits.header_bytes) {
+  if (s->header_too_large) {
     Result<void> r = co_await send_plain(*s, 431, "the request's header is too large");
     (void)r;
   } else if (!target) {
@@ -433,6 +443,9 @@ Task<void> Http2Connection::serve_stream(Http2Stream* s) {
   }
   s->scope = nullptr;
   s->handler_done = true;
+  // A client may leave its half of the stream open: nothing of the request stays behind.
+  s->request = Request();
+  s->header_share.release();
   core.request_ends();
   if (std::size_t unread = s->body.size() - s->body_at; unread > 0 && !s->closed) {
     nghttp2_session_consume(session, s->id, unread);
@@ -509,6 +522,7 @@ Task<void> Http2Connection::read_loop() {
     if (!w) co_return;
     Result<ssize_t> taken = co_await read_once();
     if (!taken) co_return;
+    heard_ = async::Loop::current().now();
     wake_writer();
     if (*taken < 0) {
       // What nghttp2 has to say about it (GOAWAY) is let out by the writer.

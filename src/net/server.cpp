@@ -4,6 +4,9 @@
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
 
+#include <algorithm>
+#include <sys/resource.h>
+
 namespace onebin::net {
 
 Task<void> call_handler(ServerCore& core, Request& request, ResponseWriter& writer) {
@@ -27,6 +30,12 @@ class HttpServerImpl final : public HttpServer {
   HttpServerImpl(ServerConfig config, Handler handler) {
     core_.config = std::move(config);
     core_.handler = std::move(handler);
+    // The rest is for files, and for connections that this process opens.
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+      auto most = static_cast<std::size_t>(files.rlim_cur);
+      core_.config.limits.max_connections = std::min(core_.config.limits.max_connections, most - std::min<std::size_t>(most / 4, 1024));
+    }
   }
 
   Result<void> listen() {
@@ -46,7 +55,7 @@ class HttpServerImpl final : public HttpServer {
   }
 
   void serve(StreamPtr stream, PeerInfo peer, bool encrypted) override {
-    if (core_.stopping || open_ >= core_.config.limits.max_connections) {
+    if (core_.stopping || open_ >= core_.config.limits.max_connections + kRoom) {
       stream->close();
       return;
     }
@@ -60,10 +69,29 @@ class HttpServerImpl final : public HttpServer {
   }
 
  private:
+  // Ends the connections that have been idle for longest.
+  void make_room() {
+    SteadyTime now = async::Loop::current().now();
+    if (now < next_room_) return;
+    std::vector<std::pair<SteadyTime, ServerConnection*>> idle;
+    for (ServerConnection* c : core_.connections)
+      if (auto since = c->idle_since()) idle.emplace_back(*since, c);
+    std::size_t n = std::min(idle.size(), kRoom);
+    std::partial_sort(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(n), idle.end());
+    if (n == 0) next_room_ = now + 100ms;  // looking costs more than refusing
+    log_warn("too many connections", {{"server", core_.config.name}, {"connections", open_}, {"ended", n}});
+    for (std::size_t i = 0; i < n; ++i) idle[i].second->begin_stop();
+  }
+
   Task<Result<void>> accept_from(Listener& listener) {
     for (;;) {
       Result<Accepted> a = co_await listener.accept();
       if (!a) co_return a.status();
+      if (open_ >= core_.config.limits.max_connections) {
+        make_room();
+        Status yielded = co_await async::sleep_for(0s);  // so that those which were ended are gone
+        if (!yielded) co_return yielded;
+      }
       PeerInfo peer;
       peer.remote_host = a->peer.host;
       peer.remote_port = a->peer.port;
@@ -124,6 +152,8 @@ class HttpServerImpl final : public HttpServer {
     co_await core_.tasks.join();
   }
 
+  static constexpr std::size_t kRoom = 64;
+  SteadyTime next_room_{};
   ServerCore core_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<Address> addresses_;

@@ -13,6 +13,7 @@ class ServerConnection {
  public:
   virtual ~ServerConnection() = default;
   virtual void begin_stop() = 0;  // close now when idle, else after what runs
+  virtual std::optional<SteadyTime> idle_since() const = 0;  // null: a request is under way
 };
 
 struct ServerCore {
@@ -21,11 +22,38 @@ struct ServerCore {
   bool stopping = false;
   std::unordered_set<ServerConnection*> connections;
   std::size_t requests = 0;       // running handlers
+  std::size_t large_headers = 0;  // bytes that HeaderShares hold
   async::Notify quiet;            // requests has become 0
   async::TaskGroup tasks{"http server"};
 
   void request_begins() { ++requests; }
   void request_ends() { if (--requests == 0) quiet.notify(); }
+};
+
+// What one request's header holds of ServerLimits::large_header_bytes, until the request ends.
+class HeaderShare {
+ public:
+  explicit HeaderShare(ServerCore& core) : core_(core) {}
+  HeaderShare(const HeaderShare&) = delete;
+  ~HeaderShare() { release(); }
+  // Whether the header may be of this size.
+  bool grow(std::size_t size) {
+    constexpr std::size_t kSmall = 8 * 1024;
+    if (size > core_.config.limits.header_bytes) return false;
+    if (size <= kSmall || size <= held_) return true;
+    if (core_.large_headers + size - held_ > core_.config.limits.large_header_bytes) return false;
+    core_.large_headers += size - held_;
+    held_ = size;
+    return true;
+  }
+  void release() {
+    core_.large_headers -= held_;
+    held_ = 0;
+  }
+
+ private:
+  ServerCore& core_;
+  std::size_t held_ = 0;
 };
 
 // Runs the handler; exceptions become a logged error. Afterwards the answer may be missing or unfinished.

@@ -17,6 +17,7 @@ constexpr std::size_t kDataFrame = 64 * 1024;
 constexpr std::size_t kControlQueue = 1024 * 1024;   // control frames waiting for a peer that takes none
 constexpr std::size_t kWindowStep = 32 * 1024;       // consumed before the peer is told
 constexpr std::size_t kRead = 32 * 1024;
+constexpr std::size_t kHeld = 16u << 20;             // of all streams together, not yet read
 
 struct StreamState {
   std::uint32_t id = 0;
@@ -24,7 +25,7 @@ struct StreamState {
   std::string data;            // received, from `at` on not yet read
   std::size_t at = 0, consumed = 0;
   bool remote_fin = false, local_fin = false, reset = false, replied = false, dropped = false;
-  async::WaitQueue readers, room, reply;
+  async::WaitQueue readers, reply;
   std::size_t held() const { return data.size() - at; }
 };
 using StatePtr = std::shared_ptr<StreamState>;
@@ -42,11 +43,12 @@ struct Session : std::enable_shared_from_this<Session> {
   Http1Input in;
   std::map<std::uint32_t, StatePtr> streams;
   std::deque<StatePtr> arrived;          // opened by the peer, not yet accepted
+  std::size_t held = 0;                  // bytes in the streams' buffers
   std::uint32_t next_id, last_peer_id = 0, next_ping, awaited_ping = 0;
   bool over = false, gone_away = false, leaving = false, flushing = false;
   std::string control;                   // control frames to send, ahead of any data
   bool sending = false;
-  async::WaitQueue turn, accepting, ended;
+  async::WaitQueue turn, accepting, ended, room_made;  // room_made: only the reader of frames waits
   async::TaskGroup tasks{"spdy session"};
   SteadyTime heard;
 
@@ -73,9 +75,9 @@ struct Session : std::enable_shared_from_this<Session> {
     stream->close();
     for (auto& [id, s] : streams) {
       s->readers.wake_all();
-      s->room.wake_all();
       s->reply.wake_all();
     }
+    room_made.wake_all();
     accepting.wake_all();
     turn.wake_all();
     ended.wake_all();
@@ -162,10 +164,10 @@ struct Session : std::enable_shared_from_this<Session> {
     if (!s || s->remote_fin) co_return Result<void>();  // a stream that has ended on this side
     std::string_view rest = f.piece;
     while (!rest.empty() && !s->dropped && !s->reset) {
-      std::size_t room = options.stream_buffer - std::min(options.stream_buffer, s->held());
+      std::size_t room = std::min(options.stream_buffer - std::min(options.stream_buffer, s->held()), kHeld - std::min(kHeld, held));
       if (room == 0) {
         if (over) co_return closed();
-        Status w = co_await s->room.wait();
+        Status w = co_await room_made.wait();
         if (!w) co_return w;
         continue;
       }
@@ -175,6 +177,7 @@ struct Session : std::enable_shared_from_this<Session> {
         s->at = 0;
       }
       s->data.append(rest.data(), n);
+      held += n;
       rest.remove_prefix(n);
       s->readers.wake_all();
     }
@@ -206,7 +209,7 @@ struct Session : std::enable_shared_from_this<Session> {
         if (StatePtr s = find(f.stream)) {
           s->reset = true;
           s->readers.wake_all();
-          s->room.wake_all();
+          room_made.wake_all();
           s->reply.wake_all();
           streams.erase(s->id);
         }
@@ -253,8 +256,13 @@ struct Session : std::enable_shared_from_this<Session> {
     return {};
   }
 
+  void release(std::size_t n) {
+    held -= n;
+    room_made.wake_all();
+  }
+
   void consumed(const StatePtr& s, std::size_t n) {
-    s->room.wake_all();
+    release(n);
     s->consumed += n;
     if (s->consumed < kWindowStep || over) return;
     auto delta = static_cast<std::uint32_t>(s->consumed);
@@ -340,10 +348,10 @@ class SpdyStreamImpl final : public SpdyStream {
   void close() override {
     if (s_->dropped) return;
     s_->dropped = true;
+    session_->release(s_->held());
     s_->data = std::string();
     s_->at = 0;
     s_->readers.wake_all();
-    s_->room.wake_all();
     bool complete = s_->local_fin && s_->remote_fin;
     if (!complete && !s_->reset && !session_->over) session_->reset_stream(s_->id, SpdyReset::Cancel);
     s_->reset = true;
@@ -437,8 +445,8 @@ class SpdySessionImpl final : public SpdySession {
     for (auto& [id, state] : s_->streams) {
       state->dropped = true;  // what still comes is thrown away, so that the peer's end is reached
       state->readers.wake_all();
-      state->room.wake_all();
     }
+    s_->room_made.wake_all();
     if (!s_->over && linger > Duration::zero()) {
       Result<void> r = co_await async::with_timeout(linger, leave());
       (void)r;

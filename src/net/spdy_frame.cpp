@@ -5,8 +5,9 @@
 namespace onebin::net {
 namespace {
 
-constexpr std::size_t kControlLimit = 256 * 1024;   // payload of a control frame
-constexpr std::size_t kHeaderLimit = 256 * 1024;    // of a header block, unpacked
+constexpr std::size_t kControlLimit = 64 * 1024;    // payload of a control frame
+constexpr std::size_t kHeaderLimit = 32 * 1024;     // of a header block, unpacked
+constexpr std::size_t kFieldLimit = 1000;           // of its values, which are many times their size in memory when they are empty
 
 // The dictionary that both sides start from (draft, section 2.6.10.1): words with their lengths before them, then a text.
 const std::string& dictionary() {
@@ -104,7 +105,7 @@ Result<Headers> parse_block(std::string_view block) {
   if (block.size() < 4) return malformed();
   std::uint32_t count = get_u32(block, 0);
   std::size_t at = 4;
-  if (count > 1000) return malformed();
+  if (count > kFieldLimit) return malformed();
   auto text = [&](std::string_view* out) {
     if (block.size() - at < 4) return false;
     std::uint32_t size = get_u32(block, at);
@@ -119,6 +120,7 @@ Result<Headers> parse_block(std::string_view block) {
     if (!text(&name) || !text(&value) || name.empty()) return malformed();
     std::string lower = to_lower(name);
     for (std::size_t from = 0;;) {
+      if (h.size() >= kFieldLimit) return malformed();
       std::size_t end = value.find('\0', from);
       h.add(lower, std::string(value.substr(from, end == value.npos ? end : end - from)));
       if (end == value.npos) break;

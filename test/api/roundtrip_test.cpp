@@ -15,6 +15,7 @@
 #include <onebin/api/rbac_v1.hpp>
 #include <onebin/api/registry.hpp>
 #include <onebin/api/resource_v1.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/bytes.hpp>
@@ -55,7 +56,7 @@ std::string compact(const std::string& json) {
 }
 
 struct Sample {
-  std::string name, json, proto;
+  std::string name, json, proto, cbor;
   const KindSchema* kind = nullptr;
 };
 
@@ -65,7 +66,7 @@ std::vector<Sample> samples() {
   if (!folder) return out;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".pb") continue;
-    Sample s{entry.path().stem(), "", read(entry.path()), nullptr};
+    Sample s{entry.path().stem(), "", read(entry.path()), read(std::filesystem::path(entry.path()).replace_extension(".cbor")), nullptr};
     s.json = compact(read(std::filesystem::path(entry.path()).replace_extension(".json")));
     auto envelope = open_envelope(s.proto);
     REQUIRE(envelope);
@@ -146,6 +147,21 @@ TEST_CASE("protobuf and JSON are upstream's, byte for byte", "[oracle]") {
     CHECK((copy == *parsed));
   }
   if (!all.empty()) WARN("compared " << all.size() << " objects");
+}
+
+TEST_CASE("CBOR is upstream's, byte for byte", "[oracle]") {
+  for (const Sample& s : samples()) {
+    INFO(s.name);
+    const TypeSchema& type = *s.kind->type;
+    DecodeOptions strict;
+    strict.validation = FieldValidation::Strict;
+    auto tree = decode_cbor(s.cbor, &type, strict);
+    if (!tree) FAIL(tree.status().to_string());
+    CHECK(difference(encode_json(*tree, &type), s.json) == "");
+    auto bytes = encode_cbor(*tree, &type);
+    REQUIRE(bytes);
+    CHECK(difference(hex_encode(*bytes), hex_encode(s.cbor)) == "");
+  }
 }
 
 TEST_CASE("structs read and write what upstream's do", "[oracle]") {

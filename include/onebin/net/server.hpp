@@ -6,13 +6,14 @@
 namespace onebin::net {
 
 struct ServerLimits {
-  std::size_t header_bytes = 64 * 1024;    // 431 past it
+  std::size_t header_bytes = 1024 * 1024;  // of a request, each field counted with 32 bytes; 431 past it
+  std::size_t large_header_bytes = 64 * 1024 * 1024;  // of all requests together whose headers are past 8 KB; 431 past it
   Duration header_timeout = 30s;           // from a request's first byte to the end of its head
   Duration handshake_timeout = 10s;
   Duration idle_timeout = 3min;            // between requests
   Duration body_stall_timeout = 60s;       // a body that stands still while the handler reads it
   Duration write_timeout = 60s;            // a client that takes nothing
-  std::size_t max_connections = 20000;     // more are accepted and closed
+  std::size_t max_connections = 20000;     // or what the limit of descriptors leaves; beyond it those that idle longest make room
   std::size_t max_h2_streams = 250;        // concurrent, per connection
 };
 

@@ -1,5 +1,5 @@
-// oracle writes objects of every kind, filled at random, as upstream's own encoders write them: NAME.json and NAME.pb side
-// by side, for test/api/roundtrip_test.cpp to compare with. The seed makes a run repeatable.
+// oracle writes objects of every kind, filled at random, as upstream's own encoders write them: NAME.json, NAME.pb and NAME.cbor
+// side by side, for test/api/roundtrip_test.cpp to compare with. The seed makes a run repeatable.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/runtime/serializer/cbor"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -67,6 +68,7 @@ func run(out string, count int, seed int64) error {
 	fill := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(genericfuzzer.Funcs, values), rand.NewSource(seed), codecs)
 	asJSON := json.NewSerializerWithOptions(json.DefaultMetaFactory, all, all, json.SerializerOptions{})
 	asProto := protobuf.NewSerializer(all, all)
+	asCBOR := cbor.NewSerializer(all, all)
 	for gvk := range all.AllKnownTypes() {
 		if gvk.Version == runtime.APIVersionInternal || strings.Contains(gvk.Version, "alpha") || strings.Contains(gvk.Version, "beta") {
 			continue
@@ -82,7 +84,7 @@ func run(out string, count int, seed int64) error {
 			fill.Fill(object)
 			object.GetObjectKind().SetGroupVersionKind(gvk)
 			clearItems(object)
-			if err := write(out, gvk, i, object, asJSON, asProto); err != nil {
+			if err := write(out, gvk, i, object, asJSON, asProto, asCBOR); err != nil {
 				return fmt.Errorf("%s: %w", gvk, err)
 			}
 		}
@@ -99,7 +101,7 @@ func clearItems(object runtime.Object) {
 	}
 }
 
-func write(out string, gvk schema.GroupVersionKind, i int, object runtime.Object, asJSON, asProto runtime.Encoder) error {
+func write(out string, gvk schema.GroupVersionKind, i int, object runtime.Object, asJSON, asProto, asCBOR runtime.Encoder) error {
 	// Once through each: what only one of them can tell apart (empty and absent lists, or bytes) is gone then.
 	var once bytes.Buffer
 	if err := asProto.Encode(object, &once); err != nil {
@@ -119,11 +121,14 @@ func write(out string, gvk schema.GroupVersionKind, i int, object runtime.Object
 	if err != nil {
 		return err
 	}
-	var text, proto bytes.Buffer
+	var text, proto, binary bytes.Buffer
 	if err := asJSON.Encode(object, &text); err != nil {
 		return err
 	}
 	if err := asProto.Encode(object, &proto); err != nil {
+		return err
+	}
+	if err := asCBOR.Encode(object, &binary); err != nil {
 		return err
 	}
 	group := gvk.Group
@@ -132,6 +137,9 @@ func write(out string, gvk schema.GroupVersionKind, i int, object runtime.Object
 	}
 	base := filepath.Join(out, fmt.Sprintf("%s.%s.%s.%d", group, gvk.Version, gvk.Kind, i))
 	if err := os.WriteFile(base+".json", text.Bytes(), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(base+".cbor", binary.Bytes(), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(base+".pb", proto.Bytes(), 0o644)
