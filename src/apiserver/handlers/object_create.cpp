@@ -1,6 +1,7 @@
 // Creating an object: admission, names, strategy, validation, storage.
 #include "apiserver/handlers/object_write.hpp"
 
+#include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
@@ -39,6 +40,7 @@ struct Prepared {
 async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* served, std::string ns, Document object, const Document* options) {
   const Strategy& s = *served->strategy;
   WriteContext w = c->core.write_context(*c);
+  std::string version(apimachinery::resource_version_of(object));
   wipe_system_fields(object);
   set_meta(object, "uid", random_uuid(c->core.rng()));
   set_meta(object, "creationTimestamp", format_rfc3339(c->now));
@@ -62,6 +64,8 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
     Result<void> valid = co_await c->core.security.admission.validate(&a);
     if (!valid) co_return valid.status();
   }
+  if (auto v = apimachinery::parse_resource_version(version); v && *v && !c->dry_run())
+    co_return Status(Reason::Unknown, "resourceVersion should not be set on objects to be created");
   Result<Bytes> value = encode_for_storage(*served, object);
   if (!value) co_return value.status();
   co_return Prepared{std::move(object), std::move(*value), std::move(reserved)};
@@ -89,14 +93,18 @@ Status already_there(const Served& served, std::string_view name, const storage:
 async::Task<Result<Written>> create_object(RequestContext* c, const Served* served, std::string ns, Document object, CreateOptions options) {
   Status named = check_name(*served, object);
   if (!named) co_return named;
+  if (served->custom && served->custom->terminating)
+    co_return forbidden(served->kind->group, served->kind->plural, apimachinery::name_of(object), "create not allowed while custom resource definition is terminating");
   Status ns_ok = check_namespace(*served, ns, object);
   if (!ns_ok) co_return ns_ok;
   // Admission decides on the caches: they hold everything that was acknowledged before.
   Result<void> current = co_await c->core.cacher.wait_current();
   if (!current) co_return current.status();
+  drop_repeated_owners(*c, object, false);
   if (!options.tracking.skip) apimachinery::track_update(served->managed, nullptr, object, options.tracking.manager, c->now);
   Result<void> admitted = co_await admit_create(c, served, ns, &object, options.options);
   if (!admitted) co_return admitted.status();
+  drop_repeated_owners(*c, object, true);
   bool generated = apimachinery::name_of(object).empty();
   for (int tries = 1;; ++tries) {
     Document attempt = generated ? object : std::move(object);

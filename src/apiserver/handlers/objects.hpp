@@ -32,6 +32,9 @@ struct CreateOptions {
 // POST of a main resource: `object` as the client sent it, defaulted.
 async::Task<Result<Written>> create_object(RequestContext* c, const Served* served, std::string ns, Document object, CreateOptions options);
 
+// Takes repeated owner references out, with a warning. `admitted`: after the admission plug-ins, which the warning says then.
+void drop_repeated_owners(RequestContext& c, Document& object, bool admitted);
+
 struct UpdateOptions {
   std::string ns, name;
   std::string subresource;  // "status": the status strategy; "" or another: the main one
@@ -66,7 +69,10 @@ async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* serv
 async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c);
 
 // The body as a document of `kind`, decoded by its content type; unknown and duplicate fields as fieldValidation says.
-async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown = false);
+async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind);
+// A body of a known type in any format. Protobuf has neither unknown fields nor duplicates to report.
+Result<Document> decode_body(std::string_view body, Format format, const apimachinery::TypeSchema& type,
+                             const apimachinery::DecodeOptions& options = {}, apimachinery::DecodeReport* report = nullptr);
 async::Task<Result<std::string>> read_body(RequestContext* c);
 Result<apimachinery::FieldValidation> field_validation(const RequestContext& c);
 // fieldManager of the query, else of the user agent.

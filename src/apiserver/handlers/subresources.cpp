@@ -1,5 +1,6 @@
 #include "apiserver/handlers/subresources.hpp"
 
+#include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/objects.hpp"
 #include "apiserver/handlers/patch.hpp"
@@ -33,16 +34,44 @@ std::string selector_text(const Document& object, std::string_view kind) {
   return parsed ? parsed->to_string() : std::string();
 }
 
-Document scale_of(const Document& object, std::string_view kind) {
+// The value that a path of names leads to; null pointer where it leads nowhere.
+const Document* along(const Document& object, const std::vector<std::string>& path) {
+  const Document* at = &object;
+  for (const auto& name : path)
+    if (!(at = find_member(*at, name))) return nullptr;
+  return at;
+}
+
+// A definition says where its objects' numbers are.
+Result<Document> custom_scale(const Document& object, const ScalePaths& paths) {
+  const Document* wanted = along(object, paths.spec_replicas);
+  if (!wanted || !wanted->is_number_integer()) return internal_error("the spec replicas field \"" + paths.spec_text + "\" does not exist");
+  const Document *are = along(object, paths.status_replicas), *selector = paths.selector.empty() ? nullptr : along(object, paths.selector);
+  Document out = {{"spec", Document::object()}, {"status", {{"replicas", are && are->is_number_integer() ? *are : Document(0)}}}};
+  if (*wanted != 0) out["spec"]["replicas"] = *wanted;
+  if (selector && selector->is_string() && !selector->get_ref<const std::string&>().empty()) out["status"]["selector"] = *selector;
+  return out;
+}
+
+Result<Document> scale_of(const Document& object, const Served& served) {
+  std::string_view kind = served.kind->kind;
   const Document& meta = member(object, "metadata");
   Document m = Document::object();
   for (const char* f : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
     if (const Document* v = find_member(meta, f)) m[f] = *v;
+  if (served.custom) {
+    Result<Document> custom = custom_scale(object, *served.custom->scale);
+    if (!custom) return custom;
+    (*custom)["kind"] = "Scale";
+    (*custom)["apiVersion"] = "autoscaling/v1";
+    (*custom)["metadata"] = std::move(m);
+    return custom;
+  }
   Document status = {{"replicas", apimachinery::get_int(object, {"status", "replicas"})}};
   if (std::string s = selector_text(object, kind); !s.empty()) status["selector"] = s;
   Document spec = Document::object();
   if (std::int64_t n = apimachinery::get_int(object, {"spec", "replicas"}, 0); n != 0) spec["replicas"] = n;
-  return {{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", std::move(m)}, {"spec", std::move(spec)}, {"status", std::move(status)}};
+  return Document{{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", std::move(m)}, {"spec", std::move(spec)}, {"status", std::move(status)}};
 }
 
 const KindSchema* scale_kind() {
@@ -53,7 +82,8 @@ const KindSchema* scale_kind() {
 // The parent with what the scale says; the scale's revision and uid are preconditions.
 Result<Document> scaled(const Document& parent, const Document& scale, const RequestContext& c) {
   std::string_view name = apimachinery::name_of(scale);
-  if (!name.empty() && name != c.info.name)
+  if (name.empty()) return bad_request("the name of the object (" + c.info.name + " based on URL) was undeterminable: name must be provided");
+  if (name != c.info.name)
     return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
   std::int64_t replicas = apimachinery::get_int(scale, {"spec", "replicas"}, 0);
   if (replicas < 0) {
@@ -61,7 +91,16 @@ Result<Document> scaled(const Document& parent, const Document& scale, const Req
     return apimachinery::invalid("autoscaling", "Scale", c.info.name, errors);
   }
   Document out = parent;
-  apimachinery::object_at(out, "spec")["replicas"] = replicas;
+  if (c.served->custom) {
+    Document* at = &out;
+    for (const auto& step : c.served->custom->scale->spec_replicas) {
+      if (!at->is_object()) *at = Document::object();
+      at = &(*at)[step];
+    }
+    *at = replicas;
+  } else {
+    apimachinery::object_at(out, "spec")["replicas"] = replicas;
+  }
   Document& meta = apimachinery::object_at(out, "metadata");
   std::string_view version = apimachinery::resource_version_of(scale);
   if (version.empty()) meta.erase("resourceVersion");
@@ -74,18 +113,18 @@ Result<Document> scaled(const Document& parent, const Document& scale, const Req
 
 Handling handle_scale(RequestContext* c) {
   const Served* served = c->served;
-  std::string kind(served->kind->kind);
   if (!scale_kind()) co_return internal_error("there is no schema of Scale");
   if (c->info.verb == "get") {
     Result<Document> d = co_await current_object(c, served, ns_of(*c), c->info.name);
     if (!d) co_return d.status();
-    co_return co_await send_document(c, 200, scale_of(*d, kind), scale_kind()->type);
+    Result<Document> scale = scale_of(*d, *served);
+    if (!scale) co_return scale.status();
+    co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
   }
   UpdateOptions o;
   o.ns = ns_of(*c);
   o.name = c->info.name;
-  apimachinery::ManagedResource managed = served->managed;
-  managed.subresource = "scale";
+  apimachinery::ManagedResource managed = managed_part(*served, "scale");
   o.managed = &managed;
   o.tracking.manager = manager_of(*c);
   Document body;
@@ -101,8 +140,10 @@ Handling handle_scale(RequestContext* c) {
     if (!read) co_return read.status();
     patch = std::move(*read);
     const Patch* p = &patch;
-    o.make = [p, c, kind](const Document* current) -> Result<Document> {
-      Document scale = scale_of(*current, kind);
+    o.make = [p, c, served](const Document* current) -> Result<Document> {
+      Result<Document> read = scale_of(*current, *served);
+      if (!read) return read;
+      Document& scale = *read;
       // Who changes the scale has not read the parent: no precondition but what the patch itself names.
       if (p->type != Patch::Type::Json) apimachinery::erase_meta(scale, "resourceVersion");
       apimachinery::ManagedResource none;
@@ -118,7 +159,9 @@ Handling handle_scale(RequestContext* c) {
   }
   Result<Written> w = co_await update_object(c, served, std::move(o));
   if (!w) co_return w.status();
-  co_return co_await send_document(c, 200, scale_of(w->object, kind), scale_kind()->type);
+  Result<Document> scale = scale_of(w->object, *served);
+  if (!scale) co_return scale.status();
+  co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
 }
 
 // ---- binding
@@ -145,10 +188,7 @@ Handling handle_binding(RequestContext* c, std::string name) {
   o.ns = c->info.ns;
   o.name = name;
   o.update_strategy = false;
-  o.tracking.manager = manager_of(*c);
-  apimachinery::ManagedResource managed = pods->managed;
-  managed.subresource = "binding";
-  o.managed = &managed;
+  o.tracking.skip = true;  // nobody owns what a binding sets
   o.make = [b, target, name, now](const Document* current) -> Result<Document> {
     if (!apimachinery::deletion_timestamp_of(*current).empty())
       return conflict("pods/binding", name, "pod " + name + " is being deleted, cannot be assigned to a host");
@@ -283,6 +323,10 @@ Handling handle_token(RequestContext* c) {
     Status s = check_bound(*c, *ref, q);
     if (!s) co_return s;
   }
+  if (std::int64_t most = c->core.options.max_token_expiration_seconds; most > 0 && q.expiration_seconds > most) {
+    c->warnings.push_back("requested expiration of " + std::to_string(q.expiration_seconds) + " seconds shortened to " + std::to_string(most) + " seconds");
+    q.expiration_seconds = most;
+  }
   Result<TokenIssuer::Token> token = issuer->issue(q);
   if (!token) co_return token.status();
   spec["audiences"] = q.audiences;
@@ -351,8 +395,7 @@ Handling handle_approval(RequestContext* c) {
   o.name = c->info.name;
   o.update_strategy = false;
   o.tracking.manager = manager_of(*c);
-  apimachinery::ManagedResource managed = served->managed_status;
-  managed.subresource = "approval";
+  apimachinery::ManagedResource managed = managed_part(*served, "approval");
   o.managed = &managed;
   Document body;
   Patch patch;
@@ -395,6 +438,8 @@ Handling handle_finalize(RequestContext* c) {
   o.subresource = "finalize";
   o.update_strategy = false;
   o.tracking.manager = manager_of(*c);
+  apimachinery::ManagedResource managed = managed_part(*served, "finalize");
+  o.managed = &managed;
   o.make = [b](const Document* current) -> Result<Document> {
     Document out = *current;
     const Document& finalizers = at_path(*b, {"spec", "finalizers"});

@@ -1,3 +1,4 @@
+#include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/registry.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
@@ -47,6 +48,7 @@ void set_conversions(Served& served) {
     };
     return;
   }
+  if (kind->kind == "HorizontalPodAutoscaler") return set_autoscaler_conversions(served);
   served.from_storage = [kind](const Document& d) { return Result<Document>(retyped(d, *kind)); };
   served.to_storage = [stored](const Document& d) { return Result<Document>(retyped(d, *stored)); };
 }

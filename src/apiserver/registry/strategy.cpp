@@ -1,10 +1,13 @@
 #include "apiserver/registry/strategy.hpp"
 
 #include "apiserver/registry/print.hpp"
+#include "apiserver/registry/warnings.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/validation.hpp>
+
+#include <algorithm>
 
 namespace onebin::apiserver {
 
@@ -15,6 +18,7 @@ using apimachinery::semantically_equal;
 
 Strategy::Strategy(const KindSchema& k) : kind(&k) {
   printer_ = find_printer(k.group, k.kind);
+  warnings_ = find_warnings(k.group, k.kind);
   has_status = k.subresource("status") != nullptr;
   name_field_ = make_selectable(*k.type, "metadata.name", "metadata.name");
   namespace_field_ = make_selectable(*k.type, "metadata.namespace", "metadata.namespace");
@@ -85,11 +89,36 @@ void Strategy::keep_only(Document& object, const Document& old, std::string_view
     if (key != "metadata" && key != "apiVersion" && key != "kind" && key != keep) object[key] = value;
 }
 
-void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const { keep_only(object, old, "status"); }
+namespace {
+
+// Of these kinds a write of the status leaves metadata alone too.
+bool status_leaves_metadata(const KindSchema& k) {
+  static constexpr std::string_view kKinds[] = {"APIService", "CSINode", "DeviceTaintRule", "PodCertificateRequest", "ResourceClaim",
+                                                "ServiceCIDR", "StorageVersionMigration", "ValidatingAdmissionPolicy", "VolumeAttachment",
+                                                "CustomResourceDefinition"};
+  return std::find(std::begin(kKinds), std::end(kKinds), k.kind) != std::end(kKinds);
+}
+
+}  // namespace
+
+void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const {
+  keep_only(object, old, "status");
+  if (!status_leaves_metadata(*kind)) return;
+  Document& meta = apimachinery::object_at(object, "metadata");
+  const Document& before = member(old, "metadata");
+  for (const char* f : {"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "labels", "annotations", "finalizers", "ownerReferences"}) {
+    if (const Document* v = find_member(before, f)) meta[f] = *v;
+    else meta.erase(f);
+  }
+}
 
 void Strategy::validate_status_update(WriteContext&, const Document&, const Document&, FieldErrors&) const {}
-void Strategy::warnings_on_create(WriteContext&, const Document&) const {}
-void Strategy::warnings_on_update(WriteContext& c, const Document& object, const Document&) const { warnings_on_create(c, object); }
+void Strategy::warnings_on_create(WriteContext& c, const Document& object) const {
+  if (warnings_) warnings_(c, object, nullptr);
+}
+void Strategy::warnings_on_update(WriteContext& c, const Document& object, const Document& old) const {
+  if (warnings_) warnings_(c, object, &old);
+}
 
 Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_create(WriteContext&, Document&) const {
   return std::unique_ptr<Reservation>();
@@ -97,6 +126,7 @@ Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_create(WriteConte
 Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_update(WriteContext&, Document&, const Document&) const {
   return std::unique_ptr<Reservation>();
 }
+void Strategy::begin_deletion(Document&, WallTime) const {}
 void Strategy::after_delete(Core&, const Document&) const {}
 
 std::optional<std::int64_t> Strategy::grace_period(const Document&, std::optional<std::int64_t>) const { return std::nullopt; }
