@@ -1,4 +1,5 @@
 // Inputs made to take more memory, stack or time than their size: each is refused or done within bounds.
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/apimachinery/field_set.hpp>

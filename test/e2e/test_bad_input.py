@@ -140,9 +140,9 @@ class Requests(unittest.TestCase):
             self.api.context = c
 
 
-def tree(folder):
-    """Every file below a folder with its size."""
-    return sorted((os.path.join(d, f), os.lstat(os.path.join(d, f)).st_size) for d, _, files in os.walk(folder) for f in files)
+def tree(engine):
+    """Every file of the image store: containers' own files come and go."""
+    return sorted(os.path.join(d, f) for d, _, files in os.walk(engine) for f in files if not d.startswith(os.path.join(engine, "containers")))
 
 
 class Images(unittest.TestCase):
@@ -177,7 +177,7 @@ class Images(unittest.TestCase):
         p = self.image("import", path)
         self.assertEqual(p.returncode, 1, p.stdout)
         self.assertIn(os.path.basename(path), p.stderr)
-        for w in words:
+        for w in words or ("nothing of it was imported",):
             self.assertIn(w, p.stderr)
         self.assertEqual(self.image("ls", check=True).stdout, self.images)
         self.assertEqual(tree(self.engine), self.files)
@@ -201,7 +201,7 @@ class Images(unittest.TestCase):
                 path = os.path.join(d, name + ".tar")
                 self.archive(path, **members)
                 with self.subTest(layer=name):
-                    self.refused(path, "..")
+                    self.refused(path, "..", "leads out", "nothing of it was imported")
                     self.assertFalse(os.path.exists("/tmp/onebin-escaped"))
             # A link may point anywhere; what is written through it stays inside.
             path = os.path.join(d, "link.tar")
@@ -216,9 +216,9 @@ class Images(unittest.TestCase):
                     i = tarfile.TarInfo(name)
                     i.size = 2
                     t.addfile(i, io.BytesIO(b"[]"))
-            self.refused(path)
+            self.refused(path, "../onebin-escaped", "leads out")
             self.assertFalse(os.path.exists(os.path.join(os.path.dirname(d), "onebin-escaped")))
-            self.refused(os.path.join(d, "not-there.tar"), "No such file")
+            self.refused(os.path.join(d, "not-there.tar"), "no such file")
 
 
 class Hosts(unittest.TestCase):

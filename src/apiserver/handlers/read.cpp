@@ -226,7 +226,7 @@ class ListWriter {
 
   Handling cbor() {
     static const KindSchema* metadata = api::find_kind("meta.k8s.io", "v1", "PartialObjectMetadata");
-    const TypeSchema* type = partial() ? metadata ? metadata->type : nullptr : c_->served->kind->type;
+    const apimachinery::TypeSchema* type = partial() ? metadata ? metadata->type : nullptr : c_->served->kind->type;
     buffer_ = apimachinery::cbor_list_head(kind(), page_.items.size());
     for (const auto& item : page_.items) {
       std::size_t at = buffer_.size();

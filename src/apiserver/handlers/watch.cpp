@@ -208,7 +208,7 @@ class WatchWriter {
       return Status::ok();
     }
     bool shared = o.delivery && n_.transform != Transform::Table;
-    std::uint32_t form = served_.id << 8 | static_cast<std::uint32_t>(o.type) << 5 | static_cast<std::uint32_t>(o.left) << 4 |
+    std::uint32_t form = served_.id << 9 | static_cast<std::uint32_t>(n_.transform_version == "v1beta1") << 8 | static_cast<std::uint32_t>(o.type) << 5 | static_cast<std::uint32_t>(o.left) << 4 |
                          static_cast<std::uint32_t>(n_.format == Format::Cbor) << 3 | static_cast<std::uint32_t>(n_.transform) << 1 |
                          static_cast<std::uint32_t>(n_.format == Format::Protobuf);
     if (shared)
@@ -244,7 +244,15 @@ class WatchWriter {
     if (n_.transform == Transform::None) return append_object(out, served_, object, n_.format);
     if (n_.transform != Transform::Table) return append_partial_metadata(out, object, n_.format, n_.transform_version);
     bool columns = !std::exchange(told_columns_, true);  // told once
-    return append_object_table(out, served_, object, c_->query.get("includeObject"), n_.transform_version, c_->core.clock().wall(), columns);
+    std::string json;
+    Status s = append_object_table(json, served_, object, c_->query.get("includeObject"), n_.transform_version, c_->core.clock().wall(), columns);
+    if (!s || n_.format != Format::Cbor) {
+      out += json;
+      return s;
+    }
+    const KindSchema* k = api::find_kind("meta.k8s.io", "v1", "Table");
+    out += apimachinery::kCborMagic;
+    return apimachinery::append_cbor_from_json(out, json, k ? k->type : nullptr);
   }
   void frame(std::string& out, std::string_view type, std::string_view object) {
     if (n_.format == Format::Protobuf) apimachinery::append_protobuf_watch_event(out, type, object);

@@ -2,6 +2,7 @@
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_certificates.hpp"
+#include "apiserver/registry/pod_spec.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>

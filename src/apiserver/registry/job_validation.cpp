@@ -7,6 +7,7 @@
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/time_zone.hpp>
 
+#include <charconv>
 #include <set>
 
 namespace onebin::apiserver {
@@ -95,6 +96,102 @@ std::optional<std::string> count_indexes(std::string_view text, std::int64_t com
   std::int64_t last = -1;
   total = 0;
   if (text.empty()) return std::nullopt;
+  for (const auto& part : split(text, ',')) {
+    auto limits = split(part, '-');
+    std::int64_t ends[2] = {0, 0};
+    if (limits.empty() || limits.size() > 2) return "the fragment " + go_quote(part) + " violates the requirement that an index interval can have at most two parts separated by '-'";
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+      auto r = std::from_chars(limits[i].data(), limits[i].data() + limits[i].size(), ends[i]);
+      if (r.ec != std::errc() || r.ptr != limits[i].data() + limits[i].size() || limits[i].empty())
+        return "cannot convert string to integer for index: " + go_quote(limits[i]);
+      if (ends[i] >= completions) return "too large index: " + go_quote(limits[i]);
+    }
+    if (limits.size() == 1) ends[1] = ends[0];
+    else if (ends[0] >= ends[1]) return "non-increasing order, previous: " + std::to_string(ends[0]) + ", current: " + std::to_string(ends[1]);
+    if (last >= ends[0]) return "non-increasing order, previous: " + std::to_string(last) + ", current: " + std::to_string(ends[0]);
+    total += ends[1] - ends[0] + 1;
+    last = ends[1];
+  }
+  return std::nullopt;
+}
+
+void validate_success_policy(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  const Document& rules = each(member(spec, "successPolicy"), "rules");
+  FieldPath at = path.child("rules");
+  if (rules.empty()) errors.push_back(field_required(at, "at least one rules must be specified when the successPolicy is specified"));
+  if (rules.size() > 20) errors.push_back(field_too_many(at, static_cast<int>(rules.size()), 20));
+  std::int64_t completions = int_at(spec, "completions");
+  std::size_t i = 0;
+  for (const auto& rule : rules) {
+    FieldPath p = at.index(i++);
+    const Document* count = find_member(rule, "succeededCount");
+    const Document* indexes = find_member(rule, "succeededIndexes");
+    std::int64_t total = 0;
+    if (!count && !indexes) errors.push_back(field_required(p, "at least one of succeededCount or succeededIndexes must be specified"));
+    if (indexes && indexes->is_string())
+      if (auto why = count_indexes(indexes->get_ref<const std::string&>(), completions, total))
+        errors.push_back(field_invalid(p.child("succeededIndexes"), *indexes, "error parsing succeededIndexes: " + *why));
+    if (!count || !count->is_number_integer()) continue;
+    std::int64_t n = count->get<std::int64_t>();
+    FieldPath c = p.child("succeededCount");
+    apimachinery::append(errors, apimachinery::validate_nonnegative(n, c));
+    if (n > completions) errors.push_back(field_invalid(c, n, "must be less than or equal to " + std::to_string(completions) + " (the number of specified completions)"));
+    if (indexes && n > total) errors.push_back(field_invalid(c, n, "must be less than or equal to " + std::to_string(total) + " (the number of indexes in the specified succeededIndexes field)"));
+  }
+}
+
+void validate_indexed(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  std::int64_t completions = int_at(spec, "completions"), parallelism = int_at(spec, "parallelism"), failed = int_at(spec, "maxFailedIndexes");
+  auto at_most = [&](const char* field, std::int64_t max, const std::string& more) {
+    if (given(spec, field) && int_at(spec, field) > max)
+      errors.push_back(field_invalid(path.child(field), int_at(spec, field), "must be less than or equal to " + std::to_string(max) + more));
+  };
+  if (!given(spec, "completions")) errors.push_back(field_required(path.child("completions"), "when completion mode is Indexed"));
+  at_most("parallelism", kMaxIndexed, " when completion mode is Indexed");
+  if (given(spec, "completions") && given(spec, "maxFailedIndexes") && failed > completions)
+    errors.push_back(field_invalid(path.child("maxFailedIndexes"), failed, "must be less than or equal to completions"));
+  at_most("maxFailedIndexes", kMaxIndexed, "");
+  if (completions <= kMaxIndexed || !given(spec, "backoffLimitPerIndex")) return;
+  std::string high = " when completions are above " + std::to_string(kMaxIndexed) + " and used with backoff limit per index";
+  if (!given(spec, "maxFailedIndexes")) errors.push_back(field_required(path.child("maxFailedIndexes"), "must be specified when completions is above " + std::to_string(kMaxIndexed)));
+  if (parallelism > kMaxWithHighCompletions) at_most("parallelism", kMaxWithHighCompletions, high);
+  at_most("maxFailedIndexes", kMaxWithHighCompletions, high);
+}
+
+}  // namespace
+
+void validate_job_spec(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  bool indexed = string_at(spec, "completionMode") == "Indexed";
+  if (given(spec, "maxFailedIndexes") && !given(spec, "backoffLimitPerIndex")) errors.push_back(field_required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
+  if (std::string by(string_at(spec, "managedBy")); !by.empty() && by.size() > 63) errors.push_back(field_too_long(path.child("managedBy"), 63));
+  if (indexed) validate_indexed(spec, path, errors);
+  if (!indexed)
+    for (const char* f : {"backoffLimitPerIndex", "maxFailedIndexes"})
+      if (given(spec, f)) errors.push_back(field_invalid(path.child(f), spec[f], "requires indexed completion mode"));
+  bool failure_policy = given(spec, "podFailurePolicy");
+  if (failure_policy) validate_pod_failure_policy(spec, path.child("podFailurePolicy"), errors);
+  if (given(spec, "successPolicy")) {
+    if (!indexed) errors.push_back(field_invalid(path.child("successPolicy"), spec["successPolicy"], "requires indexed completion mode"));
+    else validate_success_policy(spec, path.child("successPolicy"), errors);
+  }
+  if (std::string policy(string_at(spec, "podReplacementPolicy")); !policy.empty() && failure_policy && policy != "Failed")
+    errors.push_back(field_not_supported(path.child("podReplacementPolicy"), policy, {"Failed"}));
+  validate_pod_template(member(spec, "template"), path.child("template"), errors);
+  std::string restart(apimachinery::get_string(spec, {"template", "spec", "restartPolicy"}));
+  FieldPath at = path.child("template").child("spec").child("restartPolicy");
+  if (restart == "Always" || restart.empty()) errors.push_back(field_required(at, "valid values: \"OnFailure\", \"Never\""));
+  else if (restart != "OnFailure" && restart != "Never") errors.push_back(field_not_supported(at, restart, {"OnFailure", "Never"}));
+  else if (failure_policy && restart != "Never") errors.push_back(field_invalid(at, restart, "only \"Never\" is supported when podFailurePolicy is specified"));
+}
+
+void validate_time_zone(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  const Document* zone = find_member(spec, "timeZone");
+  if (!zone || !zone->is_string()) return;
+  const std::string& text = zone->get_ref<const std::string&>();
+  if (text.empty()) {
+    errors.push_back(field_invalid(path, text, "timeZone must be nil or non-empty string"));
+    return;
+  }
   if (iequals(text, "Local")) errors.push_back(field_invalid(path, text, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
   else if (auto known = TimeZone::load(text); !known) errors.push_back(field_invalid(path, text, known.status().message()));
 }

@@ -123,12 +123,12 @@ spec:
   ok('scale');
   const pods = await core.listNamespacedPod({ namespace, labelSelector: 'app=js', fieldSelector: 'status.phase=Running' });
   const pod = pods.items.find((p) => p.status.conditions.some((c) => c.type === 'Ready' && c.status === 'True')).metadata.name;
-  assert.match(await core.readNamespacedPodLog({ name: pod, namespace }), /listening/i);
+  assert.match(await core.readNamespacedPodLog({ name: pod, namespace }), /Started HTTP server/);
   const log = new Text();
   const logging = await new k8s.Log(config).log(namespace, pod, 'main', log, { follow: true, tailLines: 5 });
-  for (let i = 0; i < 100 && !/listening/i.test(log.text); i++) await sleep(100);
+  for (let i = 0; i < 100 && !/Started HTTP server/.test(log.text); i++) await sleep(100);
   logging.abort();
-  assert.match(log.text, /listening/i);
+  assert.match(log.text, /Started HTTP server/);
   ok('log');
   const both = await exec(namespace, pod, ['sh', '-c', 'echo out; echo err >&2; exit 3']);
   assert.deepEqual([both.out, both.err], ['out\n', 'err\n']);

@@ -122,7 +122,7 @@ def work(ns, image):
         answer += part
     expect("port-forward", answer.split(b"\r\n\r\n")[-1].decode(), pod)
     ok("port-forward")
-    if "listening" not in core.read_namespaced_pod_log(pod, ns).lower():
+    if "Started HTTP server" not in core.read_namespaced_pod_log(pod, ns):
         sys.exit("the log lacks what the program writes at start: " + core.read_namespaced_pod_log(pod, ns))
     ok("log")
     apps.delete_namespaced_deployment("py", ns, propagation_policy="Foreground")
