@@ -2,41 +2,102 @@
 #include "conform.hpp"
 
 #include <onebin/apimachinery/document.hpp>
+#include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/quantity.hpp>
 #include <onebin/apimachinery/values.hpp>
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/time.hpp>
 
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "go_number.hpp"
 
 namespace onebin::apimachinery {
 namespace {
 
-constexpr std::string_view kExpected[] = {"true or false", "an integer of 32 bits", "an integer of 64 bits", "a number", "a string", "base64",
-                                          "a time", "a time", "a duration", "a quantity", "an integer or a string", "a value", "an object",
-                                          "a value", "an object"};
+std::string value_text(const Document& v) {
+  if (v.is_object()) return "object";
+  if (v.is_array()) return "array";
+  if (v.is_string()) return "string";
+  if (v.is_boolean()) return "bool";
+  return "number";
+}
 
-std::string_view type_of(const Document& v) {
-  switch (v.type()) {
-    case Document::value_t::object: return "an object";
-    case Document::value_t::array: return "an array";
-    case Document::value_t::string: return "a string";
-    case Document::value_t::boolean: return "a boolean";
-    case Document::value_t::null: return "null";
-    default: return "a number";
+std::string number_text(const Document& v) { return v.is_number_float() ? go_number(v.get<double>()) : v.dump(); }
+
+// "v1.PodSpec" of "io.k8s.api.core.v1.PodSpec".
+std::string go_type(const TypeSchema& type) {
+  std::string_view name = type.name;
+  std::size_t last = name.rfind('.');
+  std::size_t before = last == std::string_view::npos ? last : name.rfind('.', last - 1);
+  return std::string(before == std::string_view::npos ? name : name.substr(before + 1));
+}
+
+std::string go_type(const FieldSchema& f, bool element) {
+  std::string of;
+  switch (f.kind) {
+    case FieldKind::Bool: of = "bool"; break;
+    case FieldKind::Int32:
+    case FieldKind::IntOrString: of = "int32"; break;
+    case FieldKind::Int64: of = "int64"; break;
+    case FieldKind::Double: of = "float64"; break;
+    case FieldKind::Bytes: of = "[]uint8"; break;
+    case FieldKind::Quantity:
+      if (f.is_map() && !element) return "v1.ResourceList";
+      of = "resource.Quantity";
+      break;
+    case FieldKind::Message: of = go_type(*f.message); break;
+    case FieldKind::Json: of = "v1.JSON"; break;
+    default: of = "string"; break;
   }
+  if (element) return of;
+  return f.is_list() ? "[]" + of : f.is_map() ? "map[string]" + of : of;
+}
+
+// The field of a path as Go's JSON decoder names it: the struct that declares it, then the fields' names from the root on,
+// with those of embedded structs, without positions and keys.
+std::string go_place(const TypeSchema& root, const JsonPath& path) {
+  std::vector<const JsonPath*> steps;
+  for (const JsonPath* p = &path; p && p->parent; p = p->parent) steps.push_back(p);
+  const TypeSchema* type = &root;
+  bool in_map = false;
+  std::string holder, names;
+  for (auto i = steps.rbegin(); i != steps.rend() && type; ++i) {
+    if ((*i)->index >= 0) continue;
+    if (std::exchange(in_map, false)) continue;
+    int at = type->index_of((*i)->name);
+    if (at < 0) break;
+    holder = type->go_name;
+    const TypeSchema* within = type;
+    for (std::size_t offset = static_cast<std::size_t>(at); within;) {
+      const TypeSchema* embedded = nullptr;
+      for (const auto& e : within->proto)
+        if (e.embedded && offset >= e.first && offset < e.first + e.embedded->fields.size()) {
+          embedded = e.embedded;
+          offset -= e.first;
+          names.append(".").append(embedded->go_name);
+          break;
+        }
+      within = embedded;
+    }
+    names.append(".").append((*i)->name);
+    const FieldSchema& f = type->fields[static_cast<std::size_t>(at)];
+    in_map = f.is_map();
+    type = f.message;
+  }
+  return holder + names;
 }
 
 class Conformer {
  public:
-  Conformer(const DecodeOptions& options, Problems& problems) : options_(options), problems_(problems) {}
+  Conformer(const TypeSchema& root, const DecodeOptions& options, Problems& problems) : root_(root), options_(options), problems_(problems) {}
 
   Status object(Document& v, const TypeSchema& type, const JsonPath& path, int depth) {
     if (depth > options_.max_depth) return bad_request("nested deeper than " + std::to_string(options_.max_depth));
     if (type.shape != Shape::Object) return shaped(v, type, path, depth);
-    if (!v.is_object()) return wrong(v, "an object", path);
+    if (!v.is_object()) return wrong(value_text(v), go_type(type), path);
     auto& members = v.get_ref<Document::object_t&>();
     for (auto i = members.begin(); i != members.end();) {
       JsonPath at{&path, i->first};
@@ -60,11 +121,9 @@ class Conformer {
   }
 
  private:
-  static Status wrong(const Document& v, std::string_view expected, const JsonPath& path, std::string_view more = {}) {
-    std::string where = path.text();
-    std::string text = (where.empty() ? "the document" : where) + ": " + std::string(type_of(v)) + " where " + std::string(expected) + " is expected";
-    if (!more.empty()) text += ": " + std::string(more);
-    return bad_request(text);
+  Status wrong(const std::string& value, const std::string& type, const JsonPath& path) const {
+    std::string place = go_place(root_, path);
+    return bad_request("json: cannot unmarshal " + value + " into Go " + (place.empty() ? "value" : "struct field " + place) + " of type " + type);
   }
 
   Status field(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
@@ -74,7 +133,7 @@ class Conformer {
   }
 
   Status elements(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
-    if (!v.is_array()) return wrong(v, "an array", path);
+    if (!v.is_array()) return wrong(value_text(v), go_type(f, false), path);
     for (std::size_t i = 0; i < v.size(); ++i) {
       JsonPath at{&path, {}, static_cast<std::ptrdiff_t>(i)};
       RETURN_IF_ERROR(element(v[i], f, at, depth));
@@ -83,7 +142,7 @@ class Conformer {
   }
 
   Status entries(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
-    if (!v.is_object()) return wrong(v, "an object", path);
+    if (!v.is_object()) return wrong(value_text(v), go_type(f, false), path);
     for (auto& [key, e] : v.get_ref<Document::object_t&>()) {
       JsonPath at{&path, key};
       RETURN_IF_ERROR(element(e, f, at, depth));
@@ -119,7 +178,6 @@ class Conformer {
   static bool fits32(const Document& v) { return fits(v, std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()); }
 
   Status value(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
-    std::string_view expected = kExpected[static_cast<std::size_t>(f.kind)];
     bool good = true;
     switch (f.kind) {
       case FieldKind::Bool: good = v.is_boolean(); break;
@@ -135,38 +193,38 @@ class Conformer {
       case FieldKind::Quantity: return quantity(v, path);
       default: return text_value(v, f, path);
     }
-    return good ? Status() : wrong(v, expected, path);
+    if (good) return {};
+    bool integer = f.kind == FieldKind::Int32 || f.kind == FieldKind::Int64 || f.kind == FieldKind::IntOrString;
+    return wrong(v.is_number() && integer ? "number " + number_text(v) : value_text(v), go_type(f, true), path);
   }
 
-  static Status quantity(Document& v, const JsonPath& path) {
+  Status quantity(Document& v, const JsonPath& path) {
     std::string text;
     if (v.is_string()) text = v.get_ref<const std::string&>();
-    else if (v.is_number_float()) text = go_number(v.get<double>());
-    else if (v.is_number()) text = v.dump();
-    else return wrong(v, "a quantity", path);
+    else if (v.is_number()) text = number_text(v);
+    else text = v.dump();
     auto canonical = canonical_quantity(text);
-    if (!canonical) return wrong(v, "a quantity", path, canonical.status().message());
+    if (!canonical) return canonical.status();
     v = std::move(*canonical);
     return {};
   }
 
-  static Status text_value(Document& v, const FieldSchema& f, const JsonPath& path) {
-    std::string_view expected = kExpected[static_cast<std::size_t>(f.kind)];
-    if (!v.is_string()) return wrong(v, expected, path);
+  Status text_value(Document& v, const FieldSchema& f, const JsonPath& path) const {
+    if (!v.is_string()) return wrong(value_text(v), go_type(f, true), path);
     const std::string& text = v.get_ref<const std::string&>();
     if (f.kind == FieldKind::Bytes) {
       std::string plain;
       for (char c : text)
         if (c != '\n' && c != '\r') plain.push_back(c);
-      if (!base64_decode(plain)) return wrong(v, expected, path);
+      if (!base64_decode(plain)) return bad_request("illegal base64 data at input byte " + std::to_string(plain.find_first_not_of(kBase64)));
       v = std::move(plain);
     } else if (f.kind == FieldKind::Duration) {
       auto d = parse_duration(text);
-      if (!d) return wrong(v, expected, path, "\"" + text.substr(0, 64) + "\"");
+      if (!d) return bad_request("time: invalid duration " + go_quote(text.substr(0, 64)));
       v = format_duration(*d);
     } else {
       auto t = Time::parse(text);
-      if (!t) return wrong(v, expected, path, t.status().message());
+      if (!t) return t.status();
       if (t->is_zero()) v = nullptr;
       else v = f.kind == FieldKind::MicroTime ? t->to_micro_string() : t->to_string();
     }
@@ -186,6 +244,8 @@ class Conformer {
     }
   }
 
+  static constexpr const char* kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const TypeSchema& root_;
   const DecodeOptions& options_;
   Problems& problems_;
 };
@@ -194,7 +254,7 @@ class Conformer {
 
 Status conform(Document& object, const TypeSchema& type, const DecodeOptions& options, DecodeReport* report) {
   Problems problems(options, report);
-  RETURN_IF_ERROR(Conformer(options, problems).object(object, type, JsonPath{}, 0));
+  RETURN_IF_ERROR(Conformer(type, options, problems).object(object, type, JsonPath{}, 0));
   return problems.verdict();
 }
 

@@ -1,7 +1,10 @@
 // JSON text -> Document. The reader follows the schema to name unknown fields in the order in which they come; what the
 // values must be is conform's business.
 #include <onebin/apimachinery/document.hpp>
+#include <onebin/apimachinery/field_error.hpp>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 
@@ -22,13 +25,13 @@ struct Expect {
 class Reader {
  public:
   Reader(std::string_view text, const DecodeOptions& options, Problems& problems)
-      : begin_(text.data()), p_(begin_), end_(p_ + text.size()), options_(options), problems_(problems) {}
+      : p_(text.data()), end_(p_ + text.size()), options_(options), problems_(problems) {}
 
   Status read(Document& out, const TypeSchema* type) {
     if (!value(out, expect_type(type), JsonPath{}, 0)) return error_;
     space();
     if (p_ != end_) {
-      fail("more text after the value");
+      fail("after top-level value");
       return error_;
     }
     return {};
@@ -50,26 +53,35 @@ class Reader {
     return expect_element(f);
   }
 
-  bool fail(std::string_view what) {
+  // Go's words for a character that may not stand at p_; people know them from kubectl.
+  bool fail(std::string_view where) {
     if (!error_) return false;
-    std::size_t line = 1;
-    for (const char* c = begin_; c < p_ && c < end_; ++c) line += *c == '\n';
-    error_ = bad_request("JSON, line " + std::to_string(line) + ", offset " + std::to_string(p_ - begin_) + ": " + std::string(what));
+    if (p_ >= end_) return refuse("unexpected end of JSON input");
+    std::string_view rest(p_, static_cast<std::size_t>(end_ - p_));
+    std::string quoted = *p_ == '\'' ? "'\\''" : *p_ == '"' ? "'\"'" : "";
+    if (quoted.empty()) {
+      std::string in_quotes = go_quote(rest.substr(0, std::max<std::size_t>(1, utf8_length(rest))));
+      quoted = "'" + in_quotes.substr(1, in_quotes.size() - 2) + "'";
+    }
+    return refuse("invalid character " + quoted + " " + std::string(where));
+  }
+  bool refuse(std::string why) {
+    if (error_) error_ = bad_request(std::move(why));
     return false;
   }
   void space() {
     while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\t' || *p_ == '\r')) ++p_;
   }
   bool word(std::string_view w) {
-    if (static_cast<std::size_t>(end_ - p_) < w.size() || std::string_view(p_, w.size()) != w) return fail("unknown word");
-    p_ += w.size();
+    for (std::size_t i = 0; i < w.size(); ++i, ++p_)
+      if (p_ == end_ || *p_ != w[i]) return fail("in literal " + std::string(w) + " (expecting '" + w[i] + "')");
     return true;
   }
 
   bool value(Document& out, Expect expect, const JsonPath& path, int depth) {
-    if (depth > options_.max_depth) return fail("nested deeper than " + std::to_string(options_.max_depth));
+    if (depth > options_.max_depth) return refuse("nested deeper than " + std::to_string(options_.max_depth));
     space();
-    if (p_ == end_) return fail("ends in the middle");
+    if (p_ == end_) return fail("");
     switch (*p_) {
       case '{': return object(out, expect, path, depth);
       case '[': return array(out, expect, path, depth);
@@ -94,17 +106,17 @@ class Reader {
     if (p_ != end_ && *p_ == '}') return ++p_, true;
     for (std::string key;;) {
       space();
-      if (p_ == end_ || *p_ != '"') return fail("a member's name in quotes is expected");
+      if (p_ == end_ || *p_ != '"') return fail("looking for beginning of object key string");
       key.clear();
       if (!string(key)) return false;
       space();
-      if (p_ == end_ || *p_ != ':') return fail("':' is expected");
+      if (p_ == end_ || *p_ != ':') return fail("after object key");
       ++p_;
       if (!member(members, key, expect, path, depth)) return false;
       space();
-      if (p_ == end_) return fail("ends in the middle of an object");
+      if (p_ == end_) return fail("");
       if (*p_ == '}') return ++p_, true;
-      if (*p_++ != ',') return --p_, fail("',' or '}' is expected");
+      if (*p_++ != ',') return --p_, fail("after object key:value pair");
     }
   }
 
@@ -147,9 +159,9 @@ class Reader {
       JsonPath at{&path, {}, i};
       if (!value(out.back(), inner, at, depth + 1)) return false;
       space();
-      if (p_ == end_) return fail("ends in the middle of an array");
+      if (p_ == end_) return fail("");
       if (*p_ == ']') return ++p_, true;
-      if (*p_++ != ',') return --p_, fail("',' or ']' is expected");
+      if (*p_++ != ',') return --p_, fail("after array element");
     }
   }
 
@@ -159,10 +171,10 @@ class Reader {
       const char* run = p_;
       while (p_ != end_ && static_cast<unsigned char>(*p_) >= 0x20 && static_cast<unsigned char>(*p_) < 0x80 && *p_ != '"' && *p_ != '\\') ++p_;
       out.append(run, p_);
-      if (p_ == end_) return fail("ends in the middle of a string");
+      if (p_ == end_) return fail("");
       auto c = static_cast<unsigned char>(*p_);
       if (c == '"') return ++p_, true;
-      if (c < 0x20) return fail("a control character in a string");
+      if (c < 0x20) return fail("in string literal");
       if (c == '\\') {
         if (!escape(out)) return false;
         continue;
@@ -175,15 +187,15 @@ class Reader {
   }
 
   bool hex4(unsigned& out) {
-    if (end_ - p_ < 4) return fail("ends in the middle of an escape");
-    auto [stop, error] = std::from_chars(p_, p_ + 4, out, 16);
-    if (error != std::errc() || stop != p_ + 4) return fail("four hexadecimal digits are expected after \\u");
-    p_ += 4;
+    for (int i = 0; i < 4; ++i, ++p_) {
+      if (p_ == end_ || !std::isxdigit(static_cast<unsigned char>(*p_))) return fail("in \\u hexadecimal character escape");
+      out = out * 16 + static_cast<unsigned>(*p_ <= '9' ? *p_ - '0' : (*p_ | 0x20) - 'a' + 10);
+    }
     return true;
   }
 
   bool escape(std::string& out) {
-    if (++p_ == end_) return fail("ends in the middle of an escape");
+    if (++p_ == end_) return fail("");
     switch (*p_++) {
       case '"': out += '"'; return true;
       case '\\': out += '\\'; return true;
@@ -194,7 +206,7 @@ class Reader {
       case 'r': out += '\r'; return true;
       case 't': out += '\t'; return true;
       case 'u': break;
-      default: return --p_, fail("unknown escape");
+      default: return --p_, fail("in string escape code");
     }
     unsigned code = 0;
     if (!hex4(code)) return false;
@@ -229,30 +241,29 @@ class Reader {
     const char* start = p_;
     if (*p_ == '-') ++p_;
     if (p_ != end_ && *p_ == '0') ++p_;
-    else if (!digits()) return fail("a value is expected");
+    else if (!digits()) return fail(p_ == start ? "looking for beginning of value" : "in numeric literal");
     bool whole = true;
     if (p_ != end_ && *p_ == '.') {
       whole = false;
       ++p_;
-      if (!digits()) return fail("a digit is expected");
+      if (!digits()) return fail("after decimal point in numeric literal");
     }
     if (p_ != end_ && (*p_ == 'e' || *p_ == 'E')) {
       whole = false;
       ++p_;
       if (p_ != end_ && (*p_ == '+' || *p_ == '-')) ++p_;
-      if (!digits()) return fail("a digit is expected");
+      if (!digits()) return fail("in exponent of numeric literal");
     }
     if (whole) {
       std::int64_t n = 0;
       if (std::from_chars(start, p_, n).ec == std::errc()) return out = n, true;
     }
     double d = 0;
-    if (std::from_chars(start, p_, d).ec != std::errc()) return fail("a number out of range");
+    if (std::from_chars(start, p_, d).ec != std::errc()) return refuse("a number out of range");
     out = d;
     return true;
   }
 
-  const char* begin_;
   const char* p_;
   const char* end_;
   const DecodeOptions& options_;

@@ -67,6 +67,32 @@ const FieldSet& stripped() {
   return set;
 }
 
+// What of a set lies at or below one of the paths, from their part `depth` on.
+FieldSet within(const FieldSet& set, const std::vector<const std::vector<std::string_view>*>& paths, std::size_t depth) {
+  for (const auto* path : paths)
+    if (path->size() == depth) return set;
+  FieldSet out;
+  for (const auto& [element, below] : set.children) {
+    std::vector<const std::vector<std::string_view>*> further;
+    for (const auto* path : paths) {
+      std::string_view part = (*path)[depth];
+      if (part == "*" || (element.kind == PathElement::Kind::Field && element.text == part)) further.push_back(path);
+    }
+    FieldSet kept = further.empty() ? FieldSet() : within(below, further, depth + 1);
+    if (!kept.empty()) out.children.emplace(element, std::move(kept));
+  }
+  return out;
+}
+
+// A set without what a write through the resource cannot own.
+void keep_ownable(const ManagedResource& resource, FieldSet& set) {
+  set.remove_recursively(resource.reset_fields);
+  if (resource.only.empty()) return;
+  std::vector<const std::vector<std::string_view>*> paths;
+  for (const auto& path : resource.only) paths.push_back(&path);
+  set = within(set, paths, 0);
+}
+
 struct Conflict {
   ManagerId manager;
   FieldPathElements path;
@@ -97,7 +123,8 @@ class Operation {
     std::optional<ManagedSet> last;
     if (auto it = managers_.find(self); it != managers_.end()) last = it->second;
     ManagedSet now;
-    now.set = typed::field_set(live.type, configuration).recursive_difference(resource_->reset_fields);
+    now.set = typed::field_set(live.type, configuration);
+    keep_ownable(*resource_, now.set);
     now.api_version = resource_->api_version;
     if (last) now.time = last->time;
     managers_[self] = std::move(now);
@@ -145,7 +172,7 @@ class Operation {
   Result<typed::Comparison> take_from_others(const TypedDocument& live, const TypedDocument& object, const ManagerId* self, bool force) {
     std::map<std::string, typed::Comparison> by_version;
     auto filtered = [&](typed::Comparison c) {
-      for (auto* set : {&c.removed, &c.modified, &c.added}) set->remove_recursively(resource_->reset_fields);
+      for (auto* set : {&c.removed, &c.modified, &c.added}) keep_ownable(*resource_, *set);
       return c;
     };
     auto changes = typed::compare(live.type, live.get(), object.get(), live.stored != nullptr);

@@ -177,6 +177,13 @@ bool kept_as_written(std::string_view text) {
   return !(shifted.size() >= 3 && shifted.compare(shifted.size() - 3, 3, "000") == 0);
 }
 
+// Letters of suffixes, a sign, digits: of the right form, if not one that means something.
+bool looks_like_suffix(std::string_view s) {
+  s.remove_prefix(std::min(s.find_first_not_of("eEinumkKMGTP"), s.size()));
+  if (!s.empty() && (s.front() == '+' || s.front() == '-')) s.remove_prefix(1);
+  return s.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 }  // namespace
 
 Quantity Quantity::from_units(std::int64_t value, Format format) { return from_nano(static_cast<Int128>(value) * kNano, format); }
@@ -190,11 +197,12 @@ Quantity Quantity::from_nano(Int128 value, Format format) {
 }
 
 Result<Quantity> Quantity::parse(std::string_view text) {
-  auto bad = [&](const char* why) { return bad_request("quantity \"" + std::string(text.substr(0, 64)) + "\": " + why); };
+  // Upstream's words: clients show them.
+  constexpr const char* kForm = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
   Parts parts;
-  if (!take_apart(text, parts)) return bad("a number with an optional suffix is expected, such as 100m, 1.5 or 2Gi");
+  if (!take_apart(text, parts)) return bad_request(kForm);
   Unit unit;
-  if (!read_suffix(parts.suffix, unit)) return bad("unknown suffix; n u m k M G T P E, Ki Mi Gi Ti Pi Ei or an exponent are known");
+  if (!read_suffix(parts.suffix, unit)) return bad_request(looks_like_suffix(parts.suffix) ? "unable to parse quantity's suffix" : kForm);
   std::string digits = std::string(parts.whole) + std::string(parts.fraction);
   std::size_t zeros = std::min(digits.find_first_not_of('0'), digits.size());
   int places = static_cast<int>(parts.fraction.size());
@@ -205,7 +213,7 @@ Result<Quantity> Quantity::parse(std::string_view text) {
     value = scale_binary(digits, unit.exponent, places);
     if (value < kNano) unit.format = Format::DecimalSI;
   } else if (!scale_decimal(digits, unit.exponent - places + 9, value)) {
-    return bad("out of range");
+    return bad_request("unable to parse numeric part of quantity");
   }
   return from_nano(parts.negative ? -value : value, unit.format);
 }

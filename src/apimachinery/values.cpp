@@ -1,5 +1,7 @@
 #include <onebin/apimachinery/values.hpp>
 
+#include <onebin/apimachinery/field_error.hpp>
+
 #include <charconv>
 #include <cstdio>
 
@@ -77,6 +79,7 @@ class Scanner {
     return any;
   }
   bool at_end() const { return text_.empty(); }
+  std::string_view rest() const { return text_; }
 
  private:
   std::string_view text_;
@@ -100,20 +103,38 @@ Time::Time(WallTime t) {
   }
 }
 
+// What Go's time.Parse says of a text that is no time of the layout.
 Result<Time> Time::parse(std::string_view text) {
+  std::string head = "parsing time " + go_quote(text.substr(0, 64)) + " as \"2006-01-02T15:04:05Z07:00\": cannot parse ";
   Scanner s(text);
   int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;
   std::int32_t nanos = 0;
-  bool good = s.number(4, year) && s.one('-') && s.number(2, month) && s.one('-') && s.number(2, day) && s.one('T') && s.number(2, hour) &&
-              s.one(':') && s.number(2, minute) && s.one(':') && s.number(2, second) && (!s.one('.') || s.fraction(nanos));
+  auto cannot = [&](std::string_view part) { return bad_request(head + go_quote(s.rest()) + " as " + go_quote(part)); };
+  struct Step {
+    int digits;
+    int* into;
+    std::string_view part;
+  };
+  const Step steps[] = {{4, &year, "2006"}, {0, nullptr, "-"}, {2, &month, "01"}, {0, nullptr, "-"}, {2, &day, "02"}, {0, nullptr, "T"},
+                        {2, &hour, "15"}, {0, nullptr, ":"}, {2, &minute, "04"}, {0, nullptr, ":"}, {2, &second, "05"}};
+  for (const Step& step : steps)
+    if (step.into ? !s.number(step.digits, *step.into) : !s.one(step.part[0])) return cannot(step.part);
+  auto out_of_range = [&](const char* what) { return bad_request("parsing time " + go_quote(text.substr(0, 64)) + ": " + what + " out of range"); };
+  if (month < 1 || month > 12) return out_of_range("month");
+  if (hour > 23) return out_of_range("hour");
+  if (minute > 59) return out_of_range("minute");
+  if (second > 59) return out_of_range("second");
+  if (s.one('.') && !s.fraction(nanos)) return cannot("Z07:00");
   std::int64_t offset = 0;
-  if (good && !s.one('Z')) {
+  if (!s.one('Z')) {
+    std::string_view zone = s.rest();
     bool plus = s.one('+');
-    good = (plus || s.one('-')) && s.number(2, zone_hour) && s.one(':') && s.number(2, zone_minute) && zone_hour < 24 && zone_minute < 60;
+    bool good = (plus || s.one('-')) && s.number(2, zone_hour) && s.one(':') && s.number(2, zone_minute) && zone_hour < 24 && zone_minute < 60;
+    if (!good) return bad_request(head + go_quote(zone) + " as \"Z07:00\"");
     offset = (plus ? 1 : -1) * (zone_hour * 3600 + zone_minute * 60);
   }
-  good = good && s.at_end() && month >= 1 && month <= 12 && day >= 1 && day <= days_in_month(year, month) && hour < 24 && minute < 60 && second < 60;
-  if (!good) return bad_request("time \"" + std::string(text.substr(0, 64)) + "\": RFC 3339 is expected, such as 2026-11-24T17:16:00Z");
+  if (!s.at_end()) return bad_request("parsing time " + go_quote(text.substr(0, 64)) + ": extra text: " + go_quote(s.rest()));
+  if (day < 1 || day > days_in_month(year, month)) return out_of_range("day");
   return Time(days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nanos);
 }
 

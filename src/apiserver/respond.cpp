@@ -6,6 +6,7 @@
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
+#include <algorithm>
 #include <zlib.h>
 
 namespace onebin::apiserver {
@@ -28,6 +29,36 @@ std::string warning_value(std::string_view text) {
   return out + "\"";
 }
 
+std::size_t characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0) != 0x80; }));
+}
+std::string_view first_characters(std::string_view text, std::size_t n) {
+  std::size_t i = 0;
+  for (; i < text.size(); ++i)
+    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80 && n-- == 0) break;
+  return text.substr(0, i);
+}
+
+// Each once; where they are too long together, each is cut.
+void add_warnings(net::Headers& h, const std::vector<std::string>& warnings) {
+  constexpr std::size_t kMaxTotal = 4 * 1024, kMaxCut = 256;
+  std::vector<std::string_view> once;
+  std::size_t total = 0;
+  for (const auto& w : warnings) {
+    if (w.empty() || std::find(once.begin(), once.end(), w) != once.end()) continue;
+    once.emplace_back(w);
+    total += characters(w);
+  }
+  bool cut = total > kMaxTotal;
+  total = 0;
+  for (std::string_view w : once) {
+    if (cut && total >= kMaxTotal) return;
+    if (cut) w = first_characters(w, kMaxCut);
+    total += characters(w);
+    h.add("Warning", warning_value(w));
+  }
+}
+
 const TypeSchema* meta_type(std::string_view kind) {
   const KindSchema* k = api::find_kind("meta.k8s.io", "v1", kind);
   return k ? k->type : nullptr;
@@ -43,7 +74,7 @@ net::Headers answer_headers(const RequestContext& c, std::string content_type) {
   if (!c.audit_id.empty()) h.add("Audit-Id", c.audit_id);
   h.add("Cache-Control", "no-cache, private");
   h.add("Content-Type", std::move(content_type));
-  for (const auto& w : c.warnings) h.add("Warning", warning_value(w));
+  add_warnings(h, c.warnings);
   return h;
 }
 

@@ -65,28 +65,50 @@ TEST_CASE("unknown fields are kept on request, duplicates of labels are seen") {
   CHECK(encode_json(*v, &pod()).find("\"x\":{\"y\":2}") != std::string::npos);
 }
 
-TEST_CASE("wrong types are errors that name the place") {
-  CHECK(has(error_of(R"({"spec":{"replicas":"3"}})", deployment()), "spec.replicas: a string where an integer of 32 bits is expected"));
-  CHECK(has(error_of(R"({"spec":{"replicas":1.0}})", deployment()), "spec.replicas"));
-  CHECK(has(error_of(R"({"spec":{"replicas":3000000000}})", deployment()), "spec.replicas"));
-  CHECK(has(error_of(R"({"spec":{"template":{"spec":{"containers":[{},{"name":5}]}}}})", deployment()), "spec.template.spec.containers[1].name"));
-  CHECK(has(error_of(R"({"spec":[]})", deployment()), "spec: an array where an object is expected"));
-  CHECK(has(error_of(R"([])", deployment()), "the document: an array"));
-  CHECK(has(error_of(R"({"metadata":{"labels":{"a":1}}})", pod()), "metadata.labels.a"));
-  CHECK(has(error_of(R"({"metadata":{"creationTimestamp":"yesterday"}})", pod()), "metadata.creationTimestamp"));
-  CHECK(has(error_of(R"({"spec":{"containers":[{"resources":{"limits":{"cpu":"1x"}}}]}})", pod()), "spec.containers[0].resources.limits.cpu"));
+TEST_CASE("wrong types are errors in the words of Go's decoder") {
+  CHECK(error_of(R"({"spec":{"replicas":"3"}})", deployment()) == "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32");
+  CHECK(error_of(R"({"spec":{"replicas":1.5}})", deployment()) == "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32");
+  CHECK(error_of(R"({"spec":{"replicas":3000000000}})", deployment()) == "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32");
+  CHECK(error_of(R"({"spec":{"template":{"spec":{"containers":[{},{"name":5}]}}}})", deployment()) ==
+        "json: cannot unmarshal number into Go struct field Container.spec.template.spec.containers.name of type string");
+  CHECK(error_of(R"({"spec":{"template":{"spec":{"containers":{}}}}})", deployment()) ==
+        "json: cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container");
+  CHECK(error_of(R"({"spec":{"containers":[{"livenessProbe":{"httpGet":5}}]}})", pod()) ==
+        "json: cannot unmarshal number into Go struct field Probe.spec.containers.livenessProbe.ProbeHandler.httpGet of type v1.HTTPGetAction");
+  CHECK(error_of(R"({"spec":[]})", deployment()) == "json: cannot unmarshal array into Go struct field Deployment.spec of type v1.DeploymentSpec");
+  CHECK(error_of(R"([])", deployment()) == "json: cannot unmarshal array into Go value of type v1.Deployment");
+  CHECK(error_of(R"({"metadata":{"labels":{"a":1}}})", pod()) == "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string");
+  CHECK(error_of(R"({"metadata":{"labels":[]}})", pod()) == "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string");
+  CHECK(error_of(R"({"metadata":{"creationTimestamp":"yesterday"}})", pod()) == R"(parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006")");
+  CHECK(error_of(R"({"metadata":{"creationTimestamp":"2026-13-01T00:00:00Z"}})", pod()) == R"(parsing time "2026-13-01T00:00:00Z": month out of range)");
+  CHECK(error_of(R"({"spec":{"containers":[{"resources":{"limits":{"cpu":"1x"}}}]}})", pod()) ==
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+  CHECK(error_of(R"({"spec":{"containers":[{"resources":{"limits":{"cpu":"1ki"}}}]}})", pod()) == "unable to parse quantity's suffix");
 }
 
-TEST_CASE("malformed JSON is told with its place") {
-  for (const char* bad : {"", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "[1,]", "nul", "truex", "\"x", "01", "1.", "1e", "-",
-                          "\"\\x\"", "\"\\u12\"", "{}{}", "{\"a\":\"\x01\"}", "'a'", "[1 2]"}) {
-    INFO(bad);
-    auto r = decode_json(bad, nullptr);
+TEST_CASE("malformed JSON is told in the words of Go's decoder") {
+  auto refused = [](std::string_view text) {
+    INFO(text);
+    auto r = decode_json(text, nullptr);
     REQUIRE_FALSE(r);
     CHECK(r.status().code() == 400);
-    CHECK(has(r.status().message(), "JSON, line 1"));
-  }
-  CHECK(has(error_of("{\n\n  \"a\" 1}", pod()), "line 3"));
+    return r.status().message();
+  };
+  for (const char* cut : {"", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "nul", "\"x", "1.", "1e", "-", "\"\\u12"}) CHECK(refused(cut) == "unexpected end of JSON input");
+  CHECK(refused("{\"a\":1,}") == "invalid character '}' looking for beginning of object key string");
+  CHECK(refused("{a:1}") == "invalid character 'a' looking for beginning of object key string");
+  CHECK(refused("[1,]") == "invalid character ']' looking for beginning of value");
+  CHECK(refused("truex") == "invalid character 'x' after top-level value");
+  CHECK(refused("trux") == "invalid character 'x' in literal true (expecting 'e')");
+  CHECK(refused("01") == "invalid character '1' after top-level value");
+  CHECK(refused("-x") == "invalid character 'x' in numeric literal");
+  CHECK(refused("\"\\x\"") == "invalid character 'x' in string escape code");
+  CHECK(refused("\"\\u12\"") == "invalid character '\"' in \\u hexadecimal character escape");
+  CHECK(refused("{}{}") == "invalid character '{' after top-level value");
+  CHECK(refused("{\"a\":\"\x01\"}") == "invalid character '\\x01' in string literal");
+  CHECK(refused("'a'") == "invalid character '\\'' looking for beginning of value");
+  CHECK(refused("[1 2]") == "invalid character '2' after array element");
+  CHECK(refused("{\n\n  \"a\" 1}") == "invalid character '1' after object key");
   DecodeOptions small;
   small.max_bytes = 10;
   CHECK(decode_json("{\"a\":\"bcdefgh\"}", nullptr, small).status().code() == 413);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace onebin::apimachinery {
 struct TypeSchema;
@@ -27,6 +28,8 @@ struct ManagedResource {
   // Fields that a write through this (sub)resource resets, and so never owns: with subresource "" usually {status}, with
   // "status" {spec, metadata but managedFields}. Of members only the path itself counts, all below is included.
   FieldSet reset_fields;
+  // Where any are given: all that a write through this subresource may own. Each is a path with all below it; "*" is any element.
+  std::vector<std::vector<std::string_view>> only;
   // Another version's schema, null pointer where that version is not served (its managers are then dropped); and the
   // conversion to it. Without these, only api_version is known.
   std::function<const TypeSchema*(std::string_view api_version)> type_of_version;

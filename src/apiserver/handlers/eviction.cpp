@@ -110,7 +110,7 @@ Handling take_disruption(RequestContext* c, const Document* pod, const std::stri
   o.name = *budget;
   o.subresource = "status";
   o.admission = false;
-  o.tracking.manager = manager_of(*c);
+  o.tracking.manager = "kube-apiserver";  // on its own behalf, whoever evicts
   WallTime now = c->now;
   // The resourceVersion stays: budgets are not updated without one, and a lost race calls this again with the newer object.
   o.make = [name, now](const Document* current) { return decrement(*current, name, now); };
@@ -128,7 +128,7 @@ Handling condition_and_delete(RequestContext* c, const Document* pod, DeleteOpti
     u.name = name;
     u.subresource = "status";
     u.admission = false;
-    u.tracking.manager = manager_of(*c);
+    u.tracking.skip = true;
     WallTime now = c->now;
     std::optional<std::string> uid = o.uid, version = o.resource_version;
     u.make = [now, uid, version, name](const Document* current) -> Result<Document> {

@@ -39,6 +39,7 @@ struct Prepared {
 async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* served, std::string ns, Document object, const Document* options) {
   const Strategy& s = *served->strategy;
   WriteContext w = c->core.write_context(*c);
+  std::string version(apimachinery::resource_version_of(object));
   wipe_system_fields(object);
   set_meta(object, "uid", random_uuid(c->core.rng()));
   set_meta(object, "creationTimestamp", format_rfc3339(c->now));
@@ -62,6 +63,8 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
     Result<void> valid = co_await c->core.security.admission.validate(&a);
     if (!valid) co_return valid.status();
   }
+  if (auto v = apimachinery::parse_resource_version(version); v && *v && !c->dry_run())
+    co_return Status(Reason::Unknown, "resourceVersion should not be set on objects to be created");
   Result<Bytes> value = encode_for_storage(*served, object);
   if (!value) co_return value.status();
   co_return Prepared{std::move(object), std::move(*value), std::move(reserved)};
@@ -94,9 +97,11 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
   // Admission decides on the caches: they hold everything that was acknowledged before.
   Result<void> current = co_await c->core.cacher.wait_current();
   if (!current) co_return current.status();
+  drop_repeated_owners(*c, object, false);
   if (!options.tracking.skip) apimachinery::track_update(served->managed, nullptr, object, options.tracking.manager, c->now);
   Result<void> admitted = co_await admit_create(c, served, ns, &object, options.options);
   if (!admitted) co_return admitted.status();
+  drop_repeated_owners(*c, object, true);
   bool generated = apimachinery::name_of(object).empty();
   for (int tries = 1;; ++tries) {
     Document attempt = generated ? object : std::move(object);

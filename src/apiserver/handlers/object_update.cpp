@@ -198,6 +198,8 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
     std::string_view uid = o.precondition_uid.empty() ? apimachinery::uid_of(object) : std::string_view(o.precondition_uid);
     if (!uid.empty() && uid != apimachinery::uid_of(*old))
       co_return uid_conflict(*served, o, uid, apimachinery::uid_of(*old));
+    if (!apimachinery::parse_resource_version(asked))
+      co_return Status(Reason::Unknown, "strconv.ParseUint: parsing " + apimachinery::go_quote(asked) + ": invalid syntax");
     bool pinned = !asked.empty() && asked != "0";
     if (!pinned && !served->strategy->unconditional_update && o.update_strategy) {
       FieldErrors errors{field_invalid(FieldPath("metadata").child("resourceVersion"), 0, "must be specified for an update")};
@@ -223,6 +225,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
       Result<void> admitted = co_await c->core.security.admission.admit(&a);
       if (!admitted) co_return admitted.status();
     }
+    drop_repeated_owners(*c, object, true);
     storage::WriteResult lost;
     Result<Written> written = co_await store_update(c, served, &o, std::move(object), &*old, &current, &lost);
     bool raced = !written && (lost.is(Reason::Conflict) || lost.is(Reason::NotFound));

@@ -3,6 +3,7 @@
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
+#include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/meta.hpp>
@@ -60,21 +61,42 @@ Result<Document> write_options(const RequestContext& c, std::string_view kind) {
 
 namespace {
 
-Status check_type(const Document& object, const KindSchema& kind, bool required) {
-  std::string_view version = apimachinery::api_version_of(object), k = apimachinery::kind_of(object);
-  std::string expected = kind.api_version();
-  if (k.empty() && version.empty() && !required) return Status::ok();
-  if (!k.empty() && k != kind.kind) {
-    std::string v(version.empty() ? std::string_view(expected) : version);
-    return bad_request(std::string(k) + " in version \"" + v.substr(v.find('/') == std::string::npos ? 0 : v.find('/') + 1) +
-                       "\" cannot be handled as a " + std::string(kind.kind) + ": no kind \"" + std::string(k) + "\" is registered");
-  }
-  if (!version.empty() && version != expected)
-    return bad_request("the API version in the data (" + std::string(version) + ") does not match the expected API version (" + expected + ")");
-  return Status::ok();
+// A body that is no object of any kind, shown in part.
+Status unrecognized(const KindSchema& kind, std::string_view why, std::string_view body) {
+  constexpr std::size_t kShown = 30;
+  std::string shown;
+  if (body.empty()) shown = "<empty>";
+  else if (body.front() == '{') shown = body.substr(0, kShown);
+  else shown = hex_encode(body.substr(0, kShown));
+  if (body.size() > kShown) shown += " ...";
+  return bad_request("the object provided is unrecognized (must be of type " + std::string(kind.kind) + "): " + std::string(why) + " (" + shown + ")");
 }
 
-std::string problems_text(const std::vector<std::string>& problems) { return join(problems, ", "); }
+Status unhandled(std::string_view kind, std::string_view version, const KindSchema& expected, std::string_view why) {
+  return bad_request(std::string(kind) + " in version " + apimachinery::go_quote(version) + " cannot be handled as a " + std::string(expected.kind) + ": " + std::string(why));
+}
+
+// Whether what the object says of its kind is what is expected; what it leaves out is.
+Status check_type(const Document& object, const KindSchema& kind, std::string_view body) {
+  const std::string no_string = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
+  for (const char* field : {"apiVersion", "kind"})
+    if (const Document* v = find_member(object, field); v && !v->is_string() && !v->is_null())
+      return unrecognized(kind, no_string + (v->is_object() ? "object" : v->is_array() ? "array" : v->is_boolean() ? "bool" : "number") + " into Go struct field ." + field + " of type string", body);
+  std::string_view version = apimachinery::api_version_of(object), k = apimachinery::kind_of(object);
+  std::string expected = kind.api_version();
+  if (std::count(version.begin(), version.end(), '/') > 1) return unrecognized(kind, "unexpected GroupVersion string: " + std::string(version), body);
+  if (k.empty()) k = kind.kind;
+  if (version.empty()) version = expected;
+  if (k == kind.kind && version == expected) return Status::ok();
+  std::size_t slash = version.find('/');
+  std::string_view group = slash == std::string_view::npos ? std::string_view() : version.substr(0, slash), number = version.substr(slash + 1);
+  const KindSchema* given = api::find_kind(group, number, k);
+  if (!given) return unhandled(k, number, kind, "no kind " + apimachinery::go_quote(k) + " is registered for version " + apimachinery::go_quote(version) + " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+  if (k == kind.kind && group == kind.group)
+    return bad_request("the API version in the data (" + std::string(version) + ") does not match the expected API version (" + expected + ")");
+  std::string_view package = kind.group.empty() ? std::string_view("core") : kind.group.substr(0, kind.group.find('.'));
+  return unhandled(k, number, kind, "converting (" + std::string(number) + "." + std::string(k) + ") to (" + std::string(package) + "." + std::string(kind.kind) + "): unknown conversion");
+}
 
 }  // namespace
 
@@ -85,9 +107,6 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
   if (!format) co_return format.status();
   Result<FieldValidation> validation = field_validation(*c);
   if (!validation) co_return validation.status();
-  if (body->empty()) {
-    co_return bad_request("there is no " + std::string(kind->kind) + " in the request: the body is empty");
-  }
   Result<Document> d = Document();
   if (*format == Format::Protobuf) {
     d = apimachinery::decode_protobuf(*body, *kind->type);
@@ -96,25 +115,38 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
     apimachinery::DecodeOptions options;
     options.validation = *validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
     options.keep_unknown = keep_unknown;
+    options.typed = false;
     apimachinery::DecodeReport report;
-    d = *format == Format::Yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report)
-                                : apimachinery::decode_json(*body, kind->type, options, &report);
+    bool yaml = *format == Format::Yaml;
+    d = yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report) : apimachinery::decode_json(*body, kind->type, options, &report);
+    if (!d && d.is(Reason::BadRequest))
+      co_return unrecognized(*kind, (yaml ? "error converting YAML to JSON: " : "couldn't get version/kind; json parse error: ") + d.status().message(), *body);
+    if (d && d->is_null()) d = Document::object();
+    if (d && !d->is_object())
+      co_return unrecognized(*kind, std::string("couldn't get version/kind; json parse error: json: cannot unmarshal ") + (d->is_array() ? "array" : d->is_string() ? "string" : d->is_boolean() ? "bool" : "number") +
+                                        " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }", *body);
+    if (d) {
+      Status typed = check_type(*d, *kind, *body);
+      if (!typed) co_return typed;
+      apimachinery::DecodeOptions quiet;
+      quiet.keep_unknown = keep_unknown;
+      Status conforms = apimachinery::conform(*d, *kind->type, quiet);
+      if (!conforms) co_return conforms.is(Reason::BadRequest) ? unhandled(kind->kind, kind->version, *kind, conforms.message()) : conforms;
+    }
     if (d && !report.problems.empty()) {
-      if (*validation == FieldValidation::Strict)
-        co_return bad_request(std::string(kind->kind) + " in version \"" + std::string(kind->version) + "\" cannot be handled as a " +
-                              std::string(kind->kind) + ": strict decoding error: " + problems_text(report.problems));
+      if (*validation == FieldValidation::Strict) co_return unhandled(kind->kind, kind->version, *kind, "strict decoding error: " + join(report.problems, ", "));
       if (*validation == FieldValidation::Warn)
         for (auto& p : report.problems) c->warnings.push_back(std::move(p));
     }
   }
   if (!d) {
     if (!d.is(Reason::BadRequest)) co_return d.status();
-    co_return bad_request(std::string(kind->kind) + " in version \"" + std::string(kind->version) + "\" cannot be handled as a " +
-                          std::string(kind->kind) + ": " + d.status().message());
+    co_return unhandled(kind->kind, kind->version, *kind, d.status().message());
   }
-  if (!d->is_object()) co_return bad_request("the body of the request is not an object");
-  Status s = check_type(*d, *kind, false);
-  if (!s) co_return s;
+  if (*format == Format::Protobuf) {
+    Status typed = check_type(*d, *kind, *body);
+    if (!typed) co_return typed;
+  }
   (*d)["apiVersion"] = kind->api_version();
   (*d)["kind"] = kind->kind;
   co_return d;
@@ -129,6 +161,23 @@ Status check_namespace(const Served& served, std::string_view ns, Document& obje
   if (given.empty()) set_meta(object, "namespace", std::string(ns));
   else if (given != ns) return bad_request("the namespace of the provided object does not match the namespace sent on the request");
   return Status::ok();
+}
+
+void drop_repeated_owners(RequestContext& c, Document& object, bool admitted) {
+  Document* meta = find_member(object, "metadata");
+  Document* owners = meta ? find_member(*meta, "ownerReferences") : nullptr;
+  if (!owners || !owners->is_array() || owners->size() < 2) return;
+  Document kept = Document::array();
+  std::string dropped;
+  for (auto& o : *owners) {
+    if (std::find(kept.begin(), kept.end(), o) == kept.end()) kept.push_back(std::move(o));
+    else dropped.append(dropped.empty() ? "" : " ").append(apimachinery::string_at(o, "uid"));
+  }
+  *owners = std::move(kept);
+  if (dropped.empty()) return;
+  c.warnings.push_back(std::string(".metadata.ownerReferences contains duplicate entries") + (admitted ? " after mutating admission happens" : "") +
+                       "; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: [" +
+                       dropped + "]");
 }
 
 void apply_all_defaults(const Served& served, Document& object) {

@@ -32,6 +32,9 @@ struct CreateOptions {
 // POST of a main resource: `object` as the client sent it, defaulted.
 async::Task<Result<Written>> create_object(RequestContext* c, const Served* served, std::string ns, Document object, CreateOptions options);
 
+// Takes repeated owner references out, with a warning. `admitted`: after the admission plug-ins, which the warning says then.
+void drop_repeated_owners(RequestContext& c, Document& object, bool admitted);
+
 struct UpdateOptions {
   std::string ns, name;
   std::string subresource;  // "status": the status strategy; "" or another: the main one

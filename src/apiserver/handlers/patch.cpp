@@ -41,26 +41,81 @@ Result<Document> patch_options(const RequestContext& c, bool apply) {
   return Result<Document>(std::move(d));
 }
 
-void note(std::vector<std::string>& warnings, std::string text) {
-  for (const auto& w : warnings)
-    if (w == text) return;
-  warnings.push_back(std::move(text));
+// A map as Go prints it with %+v, which is how an unusable strategic merge patch is shown.
+std::string go_map(const Document& v) {
+  if (v.is_null()) return "<nil>";
+  if (v.is_string()) return v.get<std::string>();
+  if (!v.is_structured()) return apimachinery::encode_json(v, nullptr);
+  std::string out = v.is_object() ? "map[" : "[";
+  bool first = true;
+  for (auto it = v.begin(); it != v.end(); ++it) {
+    if (!first) out += ' ';
+    first = false;
+    if (v.is_object()) out += it.key() + ":";
+    out += go_map(*it);
+  }
+  return out + "]";
 }
 
 // What the patch made cannot be the object that it should be.
-Status bad_outcome(const Document& object, std::string why) {
-  FieldErrors errors{field_invalid(FieldPath("patch"), apimachinery::encode_json(object, nullptr), std::move(why))};
+Status bad_outcome(const Patch& patch, const Document& object, std::string why) {
+  std::string value = patch.type == Patch::Type::StrategicMerge ? go_map(patch.body) : apimachinery::encode_json(object, nullptr);
+  FieldErrors errors{field_invalid(FieldPath("patch"), std::move(value), std::move(why))};
   return apimachinery::invalid("", "", "", errors);
 }
 
-Status take_report(RequestContext& c, const Patch& patch, apimachinery::DecodeReport report, const Document* object) {
-  if (report.problems.empty()) return Status::ok();
-  if (patch.validation == FieldValidation::Strict) {
-    std::string text = "strict decoding error: " + join(report.problems, ", ");
-    return object ? bad_outcome(*object, std::move(text)) : bad_request(std::move(text));
-  }
+Status take_problems(RequestContext& c, const Patch& patch, std::vector<std::string> problems, const Document& object) {
+  if (problems.empty()) return Status::ok();
+  if (patch.validation == FieldValidation::Strict) return bad_outcome(patch, object, "strict decoding error: " + join(problems, ", "));
   if (patch.validation == FieldValidation::Warn)
-    for (auto& p : report.problems) note(c.warnings, std::move(p));
+    for (auto& p : problems) c.warnings.push_back(std::move(p));
+  return Status::ok();
+}
+
+std::string_view json_kind(const Document& d) {
+  return d.is_object() ? "object" : d.is_array() ? "array" : d.is_string() ? "string" : d.is_boolean() ? "bool" : "number";
+}
+
+// Members that an operation of a JSON patch does not have, and those that it has twice.
+void check_operations(Patch& p) {
+  for (auto& text : p.problems) text = "json patch " + text;
+  std::size_t i = 0;
+  for (const auto& op : p.body) {
+    std::string at = "[" + std::to_string(i++) + "]";
+    if (!op.is_object()) continue;
+    for (const auto& [key, value] : op.items())
+      if (key != "op" && key != "path" && key != "from" && key != "value") p.problems.push_back("json patch unknown field " + apimachinery::go_quote(at + "." + key));
+  }
+}
+
+constexpr std::size_t kMaxOperations = 10000;
+
+// Whether the body is a patch of its type at all.
+Status check_form(Patch& p) {
+  const Document& d = p.body;
+  bool strict = p.validation != FieldValidation::Ignore;
+  std::string why = "json: cannot unmarshal " + std::string(json_kind(d)) + " into Go value of type ";
+  switch (p.type) {
+    case Patch::Type::Json:
+      if (!d.is_array() && !d.is_null()) return bad_request((strict ? "error decoding patch: " : "") + why + (strict ? "[]handlers.jsonPatchOp" : "jsonpatch.Patch"));
+      for (const auto& op : d)
+        if (!op.is_object() && !op.is_null())
+          return bad_request((strict ? "error decoding patch: " : "") + ("json: cannot unmarshal " + std::string(json_kind(op))) + " into Go value of type " +
+                             (strict ? "handlers.jsonPatchOp" : "jsonpatch.Operation"));
+      if (d.size() > kMaxOperations)
+        return Status(Reason::RequestEntityTooLarge,
+                      "Request entity too large: The allowed maximum operations in a JSON patch is " + std::to_string(kMaxOperations) + ", got " + std::to_string(d.size()));
+      if (strict) check_operations(p);
+      return Status::ok();
+    case Patch::Type::Apply:
+      if (d.is_object() || d.is_null()) return Status::ok();
+      return bad_request("error decoding patch: error unmarshaling JSON: while decoding JSON: " + why + "map[string]interface {}");
+    case Patch::Type::Merge:
+    case Patch::Type::StrategicMerge:
+      if (d.is_object() || d.is_null()) return Status::ok();
+      if (p.type == Patch::Type::Merge && !strict) return bad_request("Invalid JSON Patch");
+      return bad_request((p.type == Patch::Type::Merge ? "error decoding patch: " : "") + why + "map[string]interface {}");
+  }
   return Status::ok();
 }
 
@@ -71,6 +126,8 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   Result<Patch::Type> type = patch_type(*c);
   if (!type) co_return type.status();
   p.type = *type;
+  Result<std::string> body = co_await read_body(c);
+  if (!body) co_return body.status();
   Result<Document> options = patch_options(*c, p.type == Patch::Type::Apply);
   if (!options) co_return options.status();
   p.options = std::move(*options);
@@ -79,8 +136,6 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   Result<FieldValidation> validation = field_validation(*c);
   if (!validation) co_return validation.status();
   p.validation = *validation;
-  Result<std::string> body = co_await read_body(c);
-  if (!body) co_return body.status();
   apimachinery::DecodeOptions o;
   o.validation = p.validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
   o.typed = false;
@@ -88,20 +143,18 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   apimachinery::DecodeReport report;
   Result<Document> d = p.type == Patch::Type::Apply ? apimachinery::decode_yaml(*body, nullptr, o, &report)
                                                     : apimachinery::decode_json(*body, nullptr, o, &report);
-  if (!d) {
-    if (p.type == Patch::Type::Apply) co_return bad_request("error decoding YAML: " + d.status().message());
-    co_return bad_request(d.status().message());
-  }
-  if (p.type == Patch::Type::Json ? !d->is_array() : !d->is_object())
-    co_return bad_request("json: cannot unmarshal the body of the request into a patch of its type");
-  Status s = take_report(*c, p, std::move(report), nullptr);
-  if (!s) co_return s;
+  if (!d && p.type == Patch::Type::Apply) co_return bad_request("error encoding patch: error converting YAML to JSON: " + d.status().message());
+  if (!d) co_return bad_request("invalid JSON patch");
   p.body = std::move(*d);
+  p.problems = std::move(report.problems);
+  p.unreadable = check_form(p);
+  if (p.body.is_null()) p.body = p.type == Patch::Type::Json ? Document::array() : Document::object();
   co_return Result<Patch>(std::move(p));
 }
 
 Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSchema* kind, const apimachinery::ManagedResource& managed,
                              const Document* current) {
+  if (!patch.unreadable) return patch.unreadable;
   Result<Document> made = Document();
   std::string expected = kind->api_version();
   if (patch.type == Patch::Type::Apply) {
@@ -127,9 +180,13 @@ Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSc
   apimachinery::DecodeReport report;
   if (Status s = apimachinery::conform(*made, *kind->type, o, &report); !s) {
     if (!s.is(Reason::BadRequest)) return s;
-    return bad_outcome(*made, s.message());
+    return bad_outcome(patch, *made, s.message());
   }
-  if (Status s = take_report(c, patch, std::move(report), patch.type == Patch::Type::Apply ? nullptr : &*made); !s) return s;
+  std::vector<std::string> problems = patch.problems;
+  problems.insert(problems.end(), report.problems.begin(), report.problems.end());
+  if (patch.type == Patch::Type::Apply && !problems.empty() && patch.validation == FieldValidation::Strict)
+    return bad_request("error strict decoding patch: " + join(problems, ", "));
+  if (Status s = take_problems(c, patch, std::move(problems), *made); !s) return s;
   return made;
 }
 

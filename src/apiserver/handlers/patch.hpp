@@ -8,6 +8,8 @@ struct Patch {
   enum class Type : unsigned char { Json, Merge, StrategicMerge, Apply };
   Type type = Type::Merge;
   Document body;
+  Status unreadable;                  // the body is of no use as such a patch: told once the object is known to be there
+  std::vector<std::string> problems;  // duplicate and unknown fields of the patch itself
   Document options;      // PatchOptions, for admission
   std::string manager;
   bool force = false;

@@ -53,7 +53,8 @@ const KindSchema* scale_kind() {
 // The parent with what the scale says; the scale's revision and uid are preconditions.
 Result<Document> scaled(const Document& parent, const Document& scale, const RequestContext& c) {
   std::string_view name = apimachinery::name_of(scale);
-  if (!name.empty() && name != c.info.name)
+  if (name.empty()) return bad_request("the name of the object (" + c.info.name + " based on URL) was undeterminable: name must be provided");
+  if (name != c.info.name)
     return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
   std::int64_t replicas = apimachinery::get_int(scale, {"spec", "replicas"}, 0);
   if (replicas < 0) {
@@ -84,8 +85,7 @@ Handling handle_scale(RequestContext* c) {
   UpdateOptions o;
   o.ns = ns_of(*c);
   o.name = c->info.name;
-  apimachinery::ManagedResource managed = served->managed;
-  managed.subresource = "scale";
+  apimachinery::ManagedResource managed = managed_part(*served, "scale");
   o.managed = &managed;
   o.tracking.manager = manager_of(*c);
   Document body;
@@ -145,10 +145,7 @@ Handling handle_binding(RequestContext* c, std::string name) {
   o.ns = c->info.ns;
   o.name = name;
   o.update_strategy = false;
-  o.tracking.manager = manager_of(*c);
-  apimachinery::ManagedResource managed = pods->managed;
-  managed.subresource = "binding";
-  o.managed = &managed;
+  o.tracking.skip = true;  // nobody owns what a binding sets
   o.make = [b, target, name, now](const Document* current) -> Result<Document> {
     if (!apimachinery::deletion_timestamp_of(*current).empty())
       return conflict("pods/binding", name, "pod " + name + " is being deleted, cannot be assigned to a host");
@@ -351,8 +348,7 @@ Handling handle_approval(RequestContext* c) {
   o.name = c->info.name;
   o.update_strategy = false;
   o.tracking.manager = manager_of(*c);
-  apimachinery::ManagedResource managed = served->managed_status;
-  managed.subresource = "approval";
+  apimachinery::ManagedResource managed = managed_part(*served, "approval");
   o.managed = &managed;
   Document body;
   Patch patch;
@@ -395,6 +391,8 @@ Handling handle_finalize(RequestContext* c) {
   o.subresource = "finalize";
   o.update_strategy = false;
   o.tracking.manager = manager_of(*c);
+  apimachinery::ManagedResource managed = managed_part(*served, "finalize");
+  o.managed = &managed;
   o.make = [b](const Document* current) -> Result<Document> {
     Document out = *current;
     const Document& finalizers = at_path(*b, {"spec", "finalizers"});

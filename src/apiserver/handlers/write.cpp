@@ -23,7 +23,6 @@ Handling handle_create(RequestContext* c) {
   Result<Document> object = co_await read_object(c, served->kind, served->json_stored);
   if (!object) co_return object.status();
   apply_all_defaults(*served, *object);
-  if (!apimachinery::resource_version_of(*object).empty()) co_return bad_request("resourceVersion should not be set on objects to be created");
   CreateOptions o;
   o.tracking.manager = manager_of(*c);
   o.options = &*options;
@@ -35,13 +34,12 @@ Handling handle_create(RequestContext* c) {
 namespace {
 
 Status check_url_name(const RequestContext& c, const Served& served, Document& object) {
+  Status in_namespace = check_namespace(served, c.info.ns, object);
+  if (!in_namespace) return in_namespace;
   std::string_view name = apimachinery::name_of(object);
-  if (name.empty()) {
-    apimachinery::set_meta(object, "name", c.info.name);
-  } else if (name != c.info.name) {
-    return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
-  }
-  return check_namespace(served, c.info.ns, object);
+  if (name.empty()) return bad_request("the name of the object (" + c.info.name + " based on URL) was undeterminable: name must be provided");
+  if (name != c.info.name) return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
+  return Status::ok();
 }
 
 // Creating by PUT or apply needs the right to create.
@@ -69,12 +67,15 @@ Handling put_object(RequestContext* c, std::string subresource) {
   apply_all_defaults(*served, *object);
   Status named = check_url_name(*c, *served, *object);
   if (!named) co_return named;
+  drop_repeated_owners(*c, *object, false);
   UpdateOptions o;
   o.ns = served->namespaced() ? c->info.ns : std::string();
   o.name = c->info.name;
   o.subresource = std::move(subresource);
   o.tracking.manager = manager_of(*c);
   o.options = &*options;
+  std::optional<apimachinery::ManagedResource> part;
+  if (!o.subresource.empty()) o.managed = &part.emplace(managed_part(*served, o.subresource));
   if (o.subresource.empty() && served->strategy->create_on_update) {
     Result<void> may = co_await check_may_create(c);
     if (!may) co_return may;
@@ -103,8 +104,6 @@ Handling patch_object(RequestContext* c, std::string subresource) {
   o.tracking.manager = patch->manager;
   o.tracking.skip = patch->type == Patch::Type::Apply;
   if (patch->type == Patch::Type::Apply) {
-    Status named = check_url_name(*c, *served, patch->body);
-    if (!named) co_return named;
     if (o.subresource.empty()) {
       Result<void> may = co_await check_may_create(c);
       if (!may) co_return may;
@@ -112,7 +111,9 @@ Handling patch_object(RequestContext* c, std::string subresource) {
     }
   }
   const Patch* p = &*patch;
-  const apimachinery::ManagedResource* managed = o.subresource == "status" ? &served->managed_status : &served->managed;
+  std::optional<apimachinery::ManagedResource> part;
+  if (!o.subresource.empty()) o.managed = &part.emplace(managed_part(*served, o.subresource));
+  const apimachinery::ManagedResource* managed = o.managed ? o.managed : &served->managed;
   o.make = [c, served, p, managed](const Document* current) -> Result<Document> {
     Result<Document> made = apply_patch(*c, *p, served->kind, *managed, current);
     if (!made) return made;

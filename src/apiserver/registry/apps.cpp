@@ -5,6 +5,8 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
 
+#include <set>
+
 namespace onebin::apiserver {
 
 using apimachinery::at_path;
@@ -32,11 +34,70 @@ class Workload : public Strategy {
   }
   virtual void default_strategy(Document& spec) const = 0;
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    validate_selector(o, errors, false);
+    validate_workload(o, errors);
+    validate_strategy(member(o, "spec"), FieldPath("spec"), errors);
+  }
+  void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+    const Document& status = member(o, "status");
+    FieldPath path("status");
+    if (status.is_object())
+      for (const auto& [key, value] : status.items())
+        if (value.is_number()) apimachinery::append(errors, apimachinery::validate_nonnegative(value.get<std::int64_t>(), path.child(key)));
+    auto more = [&](const char* what, const char* than, const char* why) {
+      if (apimachinery::int_at(status, what) > apimachinery::int_at(status, than)) errors.push_back(field_invalid(path.child(what), apimachinery::int_at(status, what), why));
+    };
+    for (const char* f : parts_of_replicas()) more(f, "replicas", "cannot be greater than status.replicas");
+    if (kind->kind != "DaemonSet") more("availableReplicas", "readyReplicas", kind->kind == "StatefulSet" ? "cannot be greater than status.readyReplicas" : "cannot be greater than readyReplicas");
+    std::int64_t was = apimachinery::int_at(member(old, "status"), "collisionCount"), now = apimachinery::int_at(status, "collisionCount");
+    if (now < was) errors.push_back(field_invalid(path.child("collisionCount"), now, "cannot be decremented"));
+  }
+
+ protected:
+  virtual void validate_strategy(const Document&, const FieldPath&, FieldErrors&) const {}
+  virtual std::vector<const char*> parts_of_replicas() const { return {}; }
+
+  // The selector, and the template that it must select.
+  void validate_workload(const Document& o, FieldErrors& errors) const {
+    FieldPath path("spec");
+    const Document& selector = at_path(o, {"spec", "selector"});
+    bool daemon = kind->kind == "DaemonSet", stateful = kind->kind == "StatefulSet";
+    bool usable = true;
+    if (selector.is_object()) {
+      FieldErrors found = apimachinery::validate_label_selector(selector, path.child("selector"));
+      usable = found.empty();
+      apimachinery::append(errors, std::move(found));
+      if (each(selector, "matchExpressions").empty() && (!member(selector, "matchLabels").is_object() || member(selector, "matchLabels").empty()))
+        errors.push_back(field_invalid(path.child("selector"), selector, std::string("empty selector is invalid for ") + (daemon ? "daemonset" : stateful ? "statefulset" : "deployment")));
+    }
+    if (!usable && !daemon) {
+      errors.push_back(field_invalid(path.child("selector"), selector, stateful ? "" : "invalid label selector"));
+      return;
+    }
+    FieldPath at = path.child("template");
     const Document& t = at_path(o, {"spec", "template"});
-    validate_pod_template(t, FieldPath("spec").child("template"), errors, {"Always"});
+    const Document& labels = at_path(t, {"metadata", "labels"});
+    auto parsed = usable && selector.is_object() ? apimachinery::LabelSelector::from_document(selector) : Result<apimachinery::LabelSelector>(bad_request(""));
+    bool nothing = usable && !selector.is_object();  // no selector selects nothing
+    if (nothing || (parsed && !parsed->empty() && !parsed->matches(labels)))
+      errors.push_back(field_invalid(at.child("metadata").child("labels"), labels, "`selector` does not match template `labels`"));
+    validate_template(o, t, at, errors);
     if (at_path(t, {"spec", "activeDeadlineSeconds"}).is_number())
-      errors.push_back(field_forbidden(FieldPath("spec").child("template").child("spec").child("activeDeadlineSeconds"), "activeDeadlineSeconds in " + std::string(kind->kind) + " is not Supported"));
+      errors.push_back(field_forbidden(at.child("spec").child("activeDeadlineSeconds"), std::string("activeDeadlineSeconds in ") + (daemon ? "DaemonSet" : stateful ? "StatefulSet" : "ReplicaSet") + " is not Supported"));
+  }
+  virtual void validate_template(const Document&, const Document& t, const FieldPath& at, FieldErrors& errors) const { validate_pod_template(t, at, errors, {"Always"}); }
+
+  static std::int64_t amount(const Document& v) {
+    if (v.is_number()) return v.get<std::int64_t>();
+    return v.is_string() ? std::strtoll(v.get_ref<const std::string&>().c_str(), nullptr, 10) : 0;
+  }
+  static bool is_percent(const Document& v) { return v.is_string() && !v.get_ref<const std::string&>().empty() && v.get_ref<const std::string&>().back() == '%'; }
+  static void check_amount(const Document& v, const FieldPath& path, FieldErrors& errors) {
+    if (v.is_string())
+      for (auto& m : apimachinery::is_valid_percent(v.get<std::string>())) errors.push_back(field_invalid(path, v, m));
+    else apimachinery::append(errors, apimachinery::validate_nonnegative(amount(v), path));
+  }
+  static void check_not_over_all(const Document& v, const FieldPath& path, FieldErrors& errors) {
+    if (is_percent(v) && amount(v) > 100) errors.push_back(field_invalid(path, v, "must not be greater than 100%"));
   }
 };
 
@@ -51,23 +112,6 @@ class DeploymentStrategy final : public Workload {
     default_to(r, "maxUnavailable", "25%");
     default_to(r, "maxSurge", "25%");
   }
-  void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
-    Workload::validate(c, o, errors);
-    const Document& spec = member(o, "spec");
-    FieldPath path = FieldPath("spec").child("strategy");
-    const Document& s = member(spec, "strategy");
-    const Document& rolling = member(s, "rollingUpdate");
-    if (string_at(s, "type") == "Recreate" && rolling.is_object())
-      errors.push_back(field_forbidden(path.child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'"));
-    if (string_at(s, "type") == "RollingUpdate") {
-      for (const char* f : {"maxUnavailable", "maxSurge"}) check_percent(member(rolling, f), path.child("rollingUpdate").child(f), errors);
-      if (zero(member(rolling, "maxUnavailable")) && zero(member(rolling, "maxSurge")))
-        errors.push_back(field_invalid(path.child("rollingUpdate").child("maxUnavailable"), member(rolling, "maxUnavailable"), "may not be 0 when `maxSurge` is 0"));
-    }
-    const Document* deadline = find_member(spec, "progressDeadlineSeconds");
-    if (deadline && deadline->is_number() && deadline->get<std::int64_t>() <= apimachinery::int_at(spec, "minReadySeconds"))
-      errors.push_back(field_invalid(FieldPath("spec").child("progressDeadlineSeconds"), *deadline, "must be greater than minReadySeconds"));
-  }
   void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
     Workload::prepare_for_status_update(c, o, old);
     Document& meta = apimachinery::object_at(o, "metadata");
@@ -75,13 +119,25 @@ class DeploymentStrategy final : public Workload {
     else meta.erase("labels");
   }
 
- private:
-  static bool zero(const Document& v) { return (v.is_number() && v.get<double>() == 0) || (v.is_string() && v.get<std::string>() == "0%"); }
-  static void check_percent(const Document& v, const FieldPath& path, FieldErrors& errors) {
-    if (v.is_string())
-      for (auto& m : apimachinery::is_valid_percent(v.get<std::string>())) errors.push_back(field_invalid(path, v, m));
-    else if (v.is_number() && v.get<double>() < 0)
-      errors.push_back(field_invalid(path, v, "must be greater than or equal to 0"));
+ protected:
+  std::vector<const char*> parts_of_replicas() const override { return {"updatedReplicas", "readyReplicas", "availableReplicas"}; }
+  void validate_strategy(const Document& spec, const FieldPath& top, FieldErrors& errors) const override {
+    FieldPath path = top.child("strategy");
+    const Document& s = member(spec, "strategy");
+    const Document& rolling = member(s, "rollingUpdate");
+    FieldPath at = path.child("rollingUpdate");
+    if (string_at(s, "type") == "Recreate") {
+      if (rolling.is_object()) errors.push_back(field_forbidden(at, "may not be specified when strategy `type` is 'Recreate'"));
+    } else if (string_at(s, "type") == "RollingUpdate") {
+      const Document& unavailable = member(rolling, "maxUnavailable");
+      check_amount(unavailable, at.child("maxUnavailable"), errors);
+      check_amount(member(rolling, "maxSurge"), at.child("maxSurge"), errors);
+      if (!amount(unavailable) && !amount(member(rolling, "maxSurge"))) errors.push_back(field_invalid(at.child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0"));
+      check_not_over_all(unavailable, at.child("maxUnavailable"), errors);
+    }
+    const Document* deadline = find_member(spec, "progressDeadlineSeconds");
+    if (deadline && deadline->is_number() && deadline->get<std::int64_t>() <= apimachinery::int_at(spec, "minReadySeconds"))
+      errors.push_back(field_invalid(top.child("progressDeadlineSeconds"), *deadline, "must be greater than minReadySeconds"));
   }
 };
 
@@ -89,6 +145,7 @@ class ReplicaSetStrategy final : public Workload {
  public:
   explicit ReplicaSetStrategy(const KindSchema& k) : Workload(k) { select("status.replicas"); }
   void default_strategy(Document&) const override {}
+  std::vector<const char*> parts_of_replicas() const override { return {"fullyLabeledReplicas", "readyReplicas", "availableReplicas"}; }
 };
 
 // The generation of a DaemonSet's template, which old clients read from an annotation.
@@ -117,6 +174,20 @@ class DaemonSetStrategy final : public Workload {
     default_to(r, "maxUnavailable", 1);
     default_to(r, "maxSurge", 0);
   }
+  void validate_strategy(const Document& spec, const FieldPath& top, FieldErrors& errors) const override {
+    const Document& s = member(spec, "updateStrategy");
+    if (string_at(s, "type") != "RollingUpdate") return;
+    FieldPath at = top.child("updateStrategy").child("rollingUpdate");
+    const Document& rolling = member(s, "rollingUpdate");
+    const Document& unavailable = member(rolling, "maxUnavailable");
+    const Document& surge = member(rolling, "maxSurge");
+    check_amount(unavailable, at.child("maxUnavailable"), errors);
+    check_amount(surge, at.child("maxSurge"), errors);
+    check_not_over_all(unavailable, at.child("maxUnavailable"), errors);
+    check_not_over_all(surge, at.child("maxSurge"), errors);
+    if (amount(unavailable) && amount(surge)) errors.push_back(field_invalid(at.child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero"));
+    if (!amount(unavailable) && !amount(surge)) errors.push_back(field_required(at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"));
+  }
 };
 
 class StatefulSetStrategy final : public Workload {
@@ -138,22 +209,77 @@ class StatefulSetStrategy final : public Workload {
       default_to(apimachinery::object_at(c, "status"), "phase", "Pending");
     }
   }
+  std::vector<const char*> parts_of_replicas() const override { return {"readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"}; }
+  void validate_strategy(const Document& spec, const FieldPath& top, FieldErrors& errors) const override {
+    const Document& s = member(spec, "updateStrategy");
+    const Document& rolling = member(s, "rollingUpdate");
+    FieldPath at = top.child("updateStrategy").child("rollingUpdate");
+    if (string_at(s, "type") == "OnDelete" && rolling.is_object()) {
+      Document shown = {{"Partition", apimachinery::int_at(rolling, "partition")}, {"MaxUnavailable", find_member(rolling, "maxUnavailable") ? rolling["maxUnavailable"] : Document()}};
+      errors.push_back(field_invalid(at, shown, "only allowed for updateStrategy 'RollingUpdate'"));
+    }
+    if (string_at(s, "type") == "RollingUpdate" && rolling.is_object()) {
+      apimachinery::append(errors, apimachinery::validate_nonnegative(apimachinery::int_at(rolling, "partition"), at.child("partition")));
+      if (const Document* most = find_member(rolling, "maxUnavailable")) {
+        check_amount(*most, at.child("maxUnavailable"), errors);
+        if (!amount(*most)) errors.push_back(field_invalid(at.child("maxUnavailable"), *most, "cannot be 0"));
+        check_not_over_all(*most, at.child("maxUnavailable"), errors);
+      }
+    }
+    std::size_t i = 0;
+    for (const auto& claim : each(spec, "volumeClaimTemplates")) validate_claim_spec(member(claim, "spec"), top.child("volumeClaimTemplates").index(i++).child("spec"), errors);
+    if (std::int64_t start = apimachinery::get_int(spec, {"ordinals", "start"}, 0); start < 0)
+      apimachinery::append(errors, apimachinery::validate_nonnegative(start, top.child("ordinals.start")));
+    if (std::string name(string_at(spec, "serviceName")); !name.empty())
+      for (auto& m : apimachinery::is_dns1123_label(name)) errors.push_back(field_invalid(top.child("serviceName"), name, m));
+  }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     validate(c, o, errors);
-    Document now = member(o, "spec"), was = member(old, "spec");
-    for (const char* f : {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}) {
-      now.erase(f);
-      was.erase(f);
-    }
-    // What a claim template says of its own kind is not stored.
-    for (Document* d : {&now, &was})
-      if (Document* claims = find_member(*d, "volumeClaimTemplates"); claims && claims->is_array())
-        for (auto& claim : *claims)
+    auto templates = [](const Document& of) {
+      Document claims = each(member(of, "spec"), "volumeClaimTemplates");
+      // What a claim template says of its own kind is not stored.
+      for (auto& claim : claims)
+        if (claim.is_object())
           for (const char* f : {"kind", "apiVersion", "status"}) claim.erase(f);
-    if (!semantically_equal(now, was))
-      errors.push_back(field_forbidden(FieldPath("spec"),
-                                       "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
-                                       "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"));
+      return claims;
+    };
+    Document now = templates(o), was = templates(old);
+    apimachinery::append(errors, apimachinery::validate_immutable_field(&now, &was, FieldPath("spec").child("volumeClaimTemplates")));
+  }
+  // The controller names the pods and adds volumes for the claims: the template is looked at as it will be.
+  void validate_template(const Document& o, const Document& t, const FieldPath& at, FieldErrors& errors) const override {
+    Document as_made = t;
+    if (Document* spec = find_member(as_made, "spec"); spec && spec->is_object()) {
+      spec->erase("hostname");
+      spec->erase("subdomain");
+      const Document& claims = each(member(o, "spec"), "volumeClaimTemplates");
+      if (!claims.empty()) {
+        Document volumes = Document::array();
+        std::set<std::string> made;
+        for (const auto& c : claims) {
+          std::string name(apimachinery::name_of(c));
+          if (made.insert(name).second) volumes.push_back({{"name", name}, {"persistentVolumeClaim", {{"claimName", name}}}});
+        }
+        for (const auto& v : each(*spec, "volumes"))
+          if (!made.count(std::string(string_at(v, "name")))) volumes.push_back(v);
+        (*spec)["volumes"] = std::move(volumes);
+      }
+    }
+    validate_pod_template(as_made, at, errors, {"Always"});
+  }
+};
+
+class ControllerRevisionStrategy final : public Strategy {
+ public:
+  explicit ControllerRevisionStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    apimachinery::append(errors, apimachinery::validate_nonnegative(apimachinery::int_at(o, "revision"), FieldPath("revision")));
+    const Document* data = find_member(o, "data");
+    if (!data || data->is_null()) errors.push_back(field_required(FieldPath("data"), "data is mandatory"));
+    else if (!data->is_object()) errors.push_back(field_required(FieldPath("data"), "data must be a valid JSON object"));
+  }
+  void validate_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    apimachinery::append(errors, apimachinery::validate_nonnegative(apimachinery::int_at(o, "revision"), FieldPath("revision")));
   }
 };
 
@@ -164,6 +290,7 @@ StrategyMaker apps_strategy(std::string_view kind) {
   if (kind == "ReplicaSet") return make<ReplicaSetStrategy>;
   if (kind == "DaemonSet") return make<DaemonSetStrategy>;
   if (kind == "StatefulSet") return make<StatefulSetStrategy>;
+  if (kind == "ControllerRevision") return make<ControllerRevisionStrategy>;
   return nullptr;
 }
 

@@ -1,4 +1,5 @@
 // Jobs and CronJobs.
+#include "apiserver/registry/job_validation.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
@@ -23,22 +24,6 @@ StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
 bool given(const Document& spec, const char* field) {
   const Document* v = find_member(spec, field);
   return v && !v->is_null();
-}
-
-void validate_job_spec(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  validate_pod_template(member(spec, "template"), path.child("template"), errors);
-  std::string restart(apimachinery::get_string(spec, {"template", "spec", "restartPolicy"}));
-  if (restart == "Always")
-    errors.push_back(field_required(path.child("template").child("spec").child("restartPolicy"), "valid values: \"OnFailure\", \"Never\""));
-  if (string_at(spec, "completionMode") == "Indexed") {
-    if (!given(spec, "completions")) errors.push_back(field_required(path.child("completions"), "when completion mode is Indexed"));
-  } else {
-    for (const char* f : {"backoffLimitPerIndex", "maxFailedIndexes"})
-      if (given(spec, f)) errors.push_back(field_invalid(path.child(f), spec[f], "requires indexed completion mode"));
-  }
-  if (given(spec, "maxFailedIndexes") && !given(spec, "backoffLimitPerIndex")) errors.push_back(field_required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
-  if (given(spec, "podFailurePolicy") && restart != "Never")
-    errors.push_back(field_invalid(path.child("template").child("spec").child("restartPolicy"), restart, "only \"Never\" is supported when podFailurePolicy is specified"));
 }
 
 class JobStrategy final : public Strategy {
@@ -81,26 +66,20 @@ class JobStrategy final : public Strategy {
     if (!match.contains("batch.kubernetes.io/controller-uid")) match["batch.kubernetes.io/controller-uid"] = uid;
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    const Document& spec = member(o, "spec");
-    validate_job_spec(spec, FieldPath("spec"), errors);
-    const Document& selector = member(spec, "selector");
-    if (!selector.is_object()) {
-      errors.push_back(field_required(FieldPath("spec").child("selector")));
-      return;
-    }
-    auto parsed = apimachinery::LabelSelector::from_document(selector);
-    const Document& labels = at_path(spec, {"template", "metadata", "labels"});
-    if (parsed && !parsed->matches(labels))
-      errors.push_back(field_invalid(FieldPath("spec").child("template").child("metadata").child("labels"), labels, "`selector` does not match template `labels`"));
+    if (!apimachinery::bool_at(member(o, "spec"), "manualSelector")) validate_generated(o, errors);
+    validate_spec(o, errors);
+    validate_pod_names(o, errors);
   }
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     const Document& now = member(o, "spec");
     const Document& was = member(old, "spec");
     FieldPath path("spec");
-    validate_job_spec(now, path, errors);
-    if (!semantically_equal(find_member(now, "completions"), find_member(was, "completions"))) {
-      bool elastic = string_at(now, "completionMode") == "Indexed" && semantically_equal(find_member(now, "completions"), find_member(now, "parallelism"));
-      if (!elastic) apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(now, "completions"), find_member(was, "completions"), path.child("completions")));
+    validate_spec(o, errors);
+    const Document *completions = find_member(now, "completions"), *before = find_member(was, "completions");
+    if (string_at(now, "completionMode") != "Indexed") {
+      apimachinery::append(errors, apimachinery::validate_immutable_field(completions, before, path.child("completions")));
+    } else if (completions && !semantically_equal(completions, before) && *completions != member(now, "parallelism")) {
+      errors.push_back(field_invalid(path.child("completions"), *completions, "can only be modified in tandem with spec.parallelism"));
     }
     Document a = member(now, "template"), b = member(was, "template");
     if (apimachinery::bool_at(was, "suspend") && !apimachinery::get_string(old, {"status", "startTime"}).size()) {
@@ -112,6 +91,45 @@ class JobStrategy final : public Strategy {
       }
     }
     if (!semantically_equal(a, b)) apimachinery::append(errors, apimachinery::validate_immutable_field(&a, &b, path.child("template")));
+    validate_pod_names(o, errors);
+  }
+
+ private:
+  // Who writes a Job may not take its generated labels.
+  static void validate_generated(const Document& o, FieldErrors& errors) {
+    const Document& labels = apimachinery::at_path(o, {"spec", "template", "metadata", "labels"});
+    FieldPath at = FieldPath("spec").child("template").child("metadata").child("labels");
+    std::string uid(apimachinery::uid_of(o)), name(apimachinery::name_of(o));
+    for (auto [key, want] : {std::pair<const char*, const std::string*>{"controller-uid", &uid}, {"job-name", &name}, {"batch.kubernetes.io/controller-uid", &uid}, {"batch.kubernetes.io/job-name", &name}}) {
+      const Document* v = find_member(labels, key);
+      if (!v) errors.push_back(field_required(at.key(key), "must be '" + *want + "'"));
+      else if (*v != *want) errors.push_back(field_invalid(at.key(key), labels, "must be '" + *want + "'"));
+    }
+    const Document& selector = apimachinery::at_path(o, {"spec", "selector"});
+    auto parsed = apimachinery::LabelSelector::from_document(selector);
+    Document generated = {{"controller-uid", uid}, {"job-name", name}, {"batch.kubernetes.io/controller-uid", uid}, {"batch.kubernetes.io/job-name", name}};
+    if (parsed && !parsed->matches(generated)) errors.push_back(field_invalid(FieldPath("spec").child("selector"), selector, "`selector` not auto-generated"));
+  }
+  static void validate_spec(const Document& o, FieldErrors& errors) {
+    const Document& spec = member(o, "spec");
+    FieldPath path("spec");
+    validate_job_spec(spec, path, errors);
+    const Document& selector = member(spec, "selector");
+    const Document& labels = at_path(spec, {"template", "metadata", "labels"});
+    if (!selector.is_object()) errors.push_back(field_required(path.child("selector")));
+    else apimachinery::append(errors, apimachinery::validate_label_selector(selector, path.child("selector")));
+    auto parsed = apimachinery::LabelSelector::from_document(selector);
+    if (!selector.is_object() || (parsed && !parsed->matches(labels)))
+      errors.push_back(field_invalid(path.child("template").child("metadata").child("labels"), labels, "`selector` does not match template `labels`"));
+  }
+  // The pods of an Indexed Job are named after it, with their index.
+  static void validate_pod_names(const Document& o, FieldErrors& errors) {
+    const Document& spec = member(o, "spec");
+    std::int64_t n = apimachinery::int_at(spec, "completions");
+    if (string_at(spec, "completionMode") != "Indexed" || n <= 0) return;
+    std::string name(apimachinery::name_of(o)), last = name + "-" + std::to_string(n - 1);
+    if (!apimachinery::is_dns1123_label(last).empty())
+      errors.push_back(field_invalid(FieldPath("metadata").child("name"), name, "will not able to create pod with invalid DNS label: " + last));
   }
 };
 
@@ -136,19 +154,29 @@ class CronJobStrategy final : public Strategy {
     default_pod_template(*spec);
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    const Document& spec = member(o, "spec");
-    FieldPath path("spec");
-    validate_schedule(std::string(string_at(spec, "schedule")), path.child("schedule"), errors);
-    if (const Document* zone = find_member(spec, "timeZone"); zone && zone->is_string()) validate_zone(zone->get<std::string>(), path.child("timeZone"), errors);
-    validate_job_spec(at_path(spec, {"jobTemplate", "spec"}), path.child("jobTemplate").child("spec"), errors);
+    validate_spec(o, nullptr, errors);
     if (apimachinery::name_of(o).size() > 52) errors.push_back(field_invalid(FieldPath("metadata").child("name"), apimachinery::name_of(o), "must be no more than 52 characters"));
   }
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override { validate_spec(o, &old, errors); }
 
  private:
-  static void validate_schedule(const std::string& schedule, const FieldPath& path, FieldErrors& errors) {
-    if (schedule.empty()) return;  // required, which the schema says
-    if (auto parsed = CronSchedule::parse(schedule); !parsed) errors.push_back(field_invalid(path, schedule, parsed.status().message()));
-    if (schedule.find("TZ") != std::string::npos) errors.push_back(field_invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
+  static void validate_spec(const Document& o, const Document* old, FieldErrors& errors) {
+    const Document& spec = member(o, "spec");
+    FieldPath path("spec");
+    std::string schedule(string_at(spec, "schedule"));
+    bool zone_in_it = schedule.find("TZ") != std::string::npos;
+    bool zone_was = old && apimachinery::get_string(*old, {"spec", "schedule"}).find("TZ") != std::string_view::npos;
+    if (!schedule.empty()) {
+      if (auto parsed = CronSchedule::parse(schedule); !parsed) errors.push_back(field_invalid(path.child("schedule"), schedule, parsed.status().message()));
+      if (zone_in_it && zone_was && given(spec, "timeZone")) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule"));
+      if (zone_in_it && !zone_was) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
+    }
+    if (!old || !semantically_equal(find_member(spec, "timeZone"), find_member(member(*old, "spec"), "timeZone"))) if (const Document* zone = find_member(spec, "timeZone"); zone && zone->is_string()) validate_zone(zone->get<std::string>(), path.child("timeZone"), errors);
+    const Document& job = at_path(spec, {"jobTemplate", "spec"});
+    FieldPath at = path.child("jobTemplate").child("spec");
+    if (const Document* selector = find_member(job, "selector")) errors.push_back(field_invalid(at.child("selector"), *selector, "`selector` will be auto-generated"));
+    if (apimachinery::bool_at(job, "manualSelector")) errors.push_back(field_not_supported(at.child("manualSelector"), true, {"nil", "false"}));
+    validate_job_spec(job, at, errors);
   }
   static void validate_zone(const std::string& zone, const FieldPath& path, FieldErrors& errors) {
     if (zone.empty()) errors.push_back(field_invalid(path, zone, "timeZone must be nil or non-empty string"));

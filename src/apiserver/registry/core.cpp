@@ -19,6 +19,9 @@ using apimachinery::string_at;
 
 StrategyPtr make_pod_strategy(const KindSchema& k);
 StrategyPtr make_service_strategy(const KindSchema& k);
+StrategyPtr make_endpoints_strategy(const KindSchema& k);
+StrategyPtr make_persistent_volume_strategy(const KindSchema& k);
+StrategyPtr make_persistent_volume_claim_strategy(const KindSchema& k);
 
 namespace {
 
@@ -72,7 +75,7 @@ class NodeStrategy final : public Base {
     if (capacity && !find_member(*status, "allocatable")) (*status)["allocatable"] = Document(*capacity);
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    FieldPath path = FieldPath("spec").child("taints");
+    FieldPath path = FieldPath("metadata").child("taints");  // upstream's path
     std::vector<std::string> seen;
     std::size_t i = 0;
     for (const auto& t : each(member(o, "spec"), "taints")) {
@@ -93,12 +96,14 @@ class NodeStrategy final : public Base {
   }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     validate(c, o, errors);
-    for (const char* f : {"podCIDR", "providerID"}) {
-      std::string was(string_at(member(old, "spec"), f)), now(string_at(member(o, "spec"), f));
-      if (was.empty() || was == now) continue;
-      const char* why = std::string_view(f) == "podCIDR" ? "node updates may not change podCIDR except from \"\" to valid" : "node updates may not change providerID except from \"\" to valid";
-      errors.push_back(field_forbidden(FieldPath("spec").child(std::string_view(f) == "podCIDR" ? "podCIDRs" : f), why));
-    }
+    const Document& spec = member(o, "spec");
+    const Document& before = member(old, "spec");
+    if (!each(before, "podCIDRs").empty() && each(spec, "podCIDRs") != each(before, "podCIDRs"))
+      errors.push_back(field_forbidden(FieldPath("spec").child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"));
+    std::string was(string_at(before, "providerID")), now(string_at(spec, "providerID"));
+    if (!was.empty() && was != now)
+      errors.push_back(field_invalid(FieldPath("spec").child("providerID"), Document(), now.empty() ? "field cannot be cleared once set" : "field cannot be modified once set"));
+    if (string_at(spec, "externalID") != string_at(before, "externalID")) errors.push_back(field_forbidden(FieldPath("spec").child("externalID"), "may not be updated"));
   }
 };
 
@@ -264,76 +269,6 @@ class PodTemplateStrategy final : public Base {
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { validate_pod_template(member(o, "template"), FieldPath("template"), errors); }
 };
 
-class PersistentVolumeStrategy final : public Base {
- public:
-  explicit PersistentVolumeStrategy(const KindSchema& k) : Base(k) { select("name", "metadata.name"); }
-  void prepare_for_create(WriteContext& c, Document& o) const override {
-    Base::prepare_for_create(c, o);
-    o["status"] = {{"phase", "Pending"}, {"lastPhaseTransitionTime", format_rfc3339(c.now)}};
-  }
-  void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
-    Base::prepare_for_status_update(c, o, old);
-    Document& status = apimachinery::object_at(o, "status");
-    if (string_at(status, "phase") != string_at(member(old, "status"), "phase")) status["lastPhaseTransitionTime"] = format_rfc3339(c.now);
-  }
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    static const char* kOther[] = {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode"};
-    const Document& spec = member(o, "spec");
-    FieldPath path("spec");
-    if (each(spec, "accessModes").empty()) errors.push_back(field_required(path.child("accessModes")));
-    if (!at_path(spec, {"capacity", "storage"}).is_string()) errors.push_back(field_required(path.child("capacity")));
-    int sources = 0;
-    if (spec.is_object())
-      for (const auto& [key, value] : spec.items()) {
-        bool other = false;
-        for (const char* n : kOther) other = other || key == n;
-        if (!other && value.is_object() && sources++) errors.push_back(field_forbidden(path.child(key), "may not specify more than 1 volume type"));
-      }
-    if (!sources) errors.push_back(field_required(path, "must specify a volume type"));
-  }
-};
-
-class PersistentVolumeClaimStrategy final : public Base {
- public:
-  explicit PersistentVolumeClaimStrategy(const KindSchema& k) : Base(k) { select("name", "metadata.name"); }
-  void set_defaults(Document& o) const override {
-    // dataSource and dataSourceRef say the same where both may.
-    Document* spec = find_member(o, "spec");
-    if (!spec || !spec->is_object()) return;
-    const Document* source = find_member(*spec, "dataSource");
-    const Document* ref = find_member(*spec, "dataSourceRef");
-    if (source && source->is_object() && !ref) (*spec)["dataSourceRef"] = Document(*source);
-    else if (ref && ref->is_object() && !source && string_at(*ref, "namespace").empty()) (*spec)["dataSource"] = Document(*ref);
-  }
-  void prepare_for_create(WriteContext& c, Document& o) const override {
-    Base::prepare_for_create(c, o);
-    o["status"] = {{"phase", "Pending"}};
-  }
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    const Document& spec = member(o, "spec");
-    FieldPath path("spec");
-    if (each(spec, "accessModes").empty()) errors.push_back(field_required(path.child("accessModes"), "at least 1 access mode is required"));
-    if (!at_path(spec, {"resources", "requests", "storage"}).is_string()) errors.push_back(field_required(path.child("resources").key("storage")));
-    if (const Document* s = find_member(spec, "selector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, path.child("selector")));
-  }
-  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
-    validate(c, o, errors);
-    Document now = member(o, "spec"), was = member(old, "spec");
-    for (Document* d : {&now, &was}) {
-      if (Document* r = find_member(*d, "resources")) r->erase("requests");
-      d->erase("volumeAttributesClassName");
-    }
-    // What the binding controller fills in.
-    for (const char* f : {"volumeName", "storageClassName"})
-      if (string_at(was, f).empty()) {
-        now.erase(f);
-        was.erase(f);
-      }
-    if (!semantically_equal(now, was))
-      errors.push_back(field_forbidden(FieldPath("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"));
-  }
-};
-
 class LimitRangeStrategy final : public Base {
  public:
   using Base::Base;
@@ -363,19 +298,6 @@ class LimitRangeStrategy final : public Base {
   }
 };
 
-class EndpointsStrategy final : public Base {
- public:
-  using Base::Base;
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    std::size_t i = 0;
-    for (const auto& s : each(o, "subsets")) {
-      FieldPath at = FieldPath("subsets").index(i++);
-      if (each(s, "addresses").empty() && each(s, "notReadyAddresses").empty()) errors.push_back(field_required(at, "must specify `addresses` or `notReadyAddresses`"));
-    }
-  }
-  void warnings_on_create(WriteContext& c, const Document&) const override { c.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"); }
-};
-
 }  // namespace
 
 StrategyMaker core_strategy(std::string_view kind) {
@@ -389,10 +311,10 @@ StrategyMaker core_strategy(std::string_view kind) {
   if (kind == "Event") return make<EventStrategy>;
   if (kind == "ReplicationController") return make<ReplicationControllerStrategy>;
   if (kind == "PodTemplate") return make<PodTemplateStrategy>;
-  if (kind == "PersistentVolume") return make<PersistentVolumeStrategy>;
-  if (kind == "PersistentVolumeClaim") return make<PersistentVolumeClaimStrategy>;
+  if (kind == "PersistentVolume") return make_persistent_volume_strategy;
+  if (kind == "PersistentVolumeClaim") return make_persistent_volume_claim_strategy;
   if (kind == "LimitRange") return make<LimitRangeStrategy>;
-  if (kind == "Endpoints") return make<EndpointsStrategy>;
+  if (kind == "Endpoints") return make_endpoints_strategy;
   return nullptr;
 }
 

@@ -20,6 +20,7 @@ using apimachinery::semantically_equal;
 using apimachinery::string_at;
 
 StrategyPtr make_event_strategy(const KindSchema& k);
+StrategyPtr make_endpoint_slice_strategy(const KindSchema& k);
 
 namespace {
 
@@ -200,32 +201,10 @@ class DisruptionBudgetStrategy final : public Base {
         for (auto& m : apimachinery::is_valid_percent(v.get<std::string>())) errors.push_back(field_invalid(path.child(f), v, m));
       else if (v.is_number() && v.get<std::int64_t>() < 0)
         errors.push_back(field_invalid(path.child(f), v, "must be greater than or equal to 0"));
+      if (v.is_string() && v.get<std::string>().ends_with('%') && std::strtoll(v.get<std::string>().c_str(), nullptr, 10) > 100)
+        errors.push_back(field_invalid(path.child(f), v, "must not be greater than 100%"));
     }
     if (const Document* s = find_member(spec, "selector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, path.child("selector")));
-  }
-};
-
-class EndpointSliceStrategy final : public Base {
- public:
-  using Base::Base;
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    std::string type(string_at(o, "addressType"));
-    std::size_t i = 0;
-    if (each(o, "endpoints").size() > 1000) errors.push_back(field_too_many(FieldPath("endpoints"), static_cast<int>(each(o, "endpoints").size()), 1000));
-    for (const auto& e : each(o, "endpoints")) {
-      FieldPath at = FieldPath("endpoints").index(i++).child("addresses");
-      if (each(e, "addresses").empty()) errors.push_back(field_required(at, "must contain at least 1 address"));
-      std::size_t j = 0;
-      for (const auto& a : each(e, "addresses")) {
-        bool v6 = a.is_string() && a.get<std::string>().find(':') != std::string::npos;
-        if ((type == "IPv4" && v6) || (type == "IPv6" && !v6)) errors.push_back(field_invalid(at.index(j), a, "must be an " + type + " address"));
-        ++j;
-      }
-    }
-  }
-  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
-    validate(c, o, errors);
-    apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(o, "addressType"), find_member(old, "addressType"), FieldPath("addressType")));
   }
 };
 
@@ -335,7 +314,7 @@ StrategyMaker other_strategy(std::string_view group, std::string_view kind) {
   if (kind == "Role" || kind == "ClusterRole") return make<RoleStrategy>;
   if (kind == "CertificateSigningRequest") return make<SigningRequestStrategy>;
   if (kind == "PodDisruptionBudget") return make<DisruptionBudgetStrategy>;
-  if (kind == "EndpointSlice") return make<EndpointSliceStrategy>;
+  if (kind == "EndpointSlice") return make_endpoint_slice_strategy;
   if (kind == "Lease") return make<LeaseStrategy>;
   if (kind == "PriorityClass") return make<PriorityClassStrategy>;
   if (kind == "StorageClass") return make<StorageClassStrategy>;

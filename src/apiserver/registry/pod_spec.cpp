@@ -122,28 +122,19 @@ void validate_pod_template(const Document& t, const FieldPath& path, FieldErrors
   errors.push_back(field_not_supported(path.child("spec").child("restartPolicy"), policy, restart));
 }
 
-void validate_selector(const Document& object, FieldErrors& errors, bool required) {
-  const Document& selector = apimachinery::at_path(object, {"spec", "selector"});
-  FieldPath path = FieldPath("spec").child("selector");
-  if (!selector.is_object()) {
-    if (required) errors.push_back(field_required(path));
-    const Document& labels = apimachinery::at_path(object, {"spec", "template", "metadata", "labels"});
-    errors.push_back(field_invalid(FieldPath("spec").child("template").child("metadata").child("labels"), labels.is_object() ? labels : Document::object(), "`selector` does not match template `labels`"));
-    return;
+void validate_node_terms(const Document& term, const FieldPath& at, FieldErrors& errors) {
+  std::size_t i = 0;
+  for (const auto& e : each(term, "matchExpressions")) {
+    FieldPath p = at.child("matchExpressions").index(i++);
+    std::string op(string_at(e, "operator"));
+    std::size_t n = each(e, "values").size();
+    if ((op == "In" || op == "NotIn") && n == 0) errors.push_back(field_required(p.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
+    if ((op == "Exists" || op == "DoesNotExist") && n) errors.push_back(field_forbidden(p.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+    if ((op == "Gt" || op == "Lt") && n != 1) errors.push_back(field_required(p.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'"));
+    if (op != "In" && op != "NotIn" && op != "Exists" && op != "DoesNotExist" && op != "Gt" && op != "Lt")
+      errors.push_back(field_invalid(p.child("operator"), op, "not a valid selector operator"));
+    if (auto k = string_at(e, "key"); !k.empty()) apimachinery::append(errors, apimachinery::validate_label_name(k, p.child("key")));
   }
-  FieldErrors found = apimachinery::validate_label_selector(selector, path);
-  bool valid = found.empty();
-  apimachinery::append(errors, std::move(found));
-  if (!valid) return;
-  if (each(selector, "matchExpressions").empty() && (!member(selector, "matchLabels").is_object() || member(selector, "matchLabels").empty())) {
-    errors.push_back(field_invalid(path, selector, "empty selector is invalid for deployment"));
-    return;
-  }
-  auto parsed = apimachinery::LabelSelector::from_document(selector);
-  const Document& labels = apimachinery::at_path(object, {"spec", "template", "metadata", "labels"});
-  if (parsed && !parsed->matches(labels))
-    errors.push_back(field_invalid(FieldPath("spec").child("template").child("metadata").child("labels"), labels.is_object() ? labels : Document::object(),
-                                   "`selector` does not match template `labels`"));
 }
 
 namespace {
@@ -227,21 +218,6 @@ void validate_pod_affinity_terms(const Document& affinity, const char* name, con
     FieldPath p = at.child("preferredDuringSchedulingIgnoredDuringExecution").index(i++).child("podAffinityTerm");
     const Document& t = member(w, "podAffinityTerm");
     if (const Document* s = find_member(t, "labelSelector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, p.child("labelSelector")));
-  }
-}
-
-void validate_node_terms(const Document& term, const FieldPath& at, FieldErrors& errors) {
-  std::size_t i = 0;
-  for (const auto& e : each(term, "matchExpressions")) {
-    FieldPath p = at.child("matchExpressions").index(i++);
-    std::string op(string_at(e, "operator"));
-    std::size_t n = each(e, "values").size();
-    if ((op == "In" || op == "NotIn") && n == 0) errors.push_back(field_required(p.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
-    if ((op == "Exists" || op == "DoesNotExist") && n) errors.push_back(field_forbidden(p.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
-    if ((op == "Gt" || op == "Lt") && n != 1) errors.push_back(field_required(p.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'"));
-    if (op != "In" && op != "NotIn" && op != "Exists" && op != "DoesNotExist" && op != "Gt" && op != "Lt")
-      errors.push_back(field_invalid(p.child("operator"), op, "not a valid selector operator"));
-    if (auto k = string_at(e, "key"); !k.empty()) apimachinery::append(errors, apimachinery::validate_label_name(k, p.child("key")));
   }
 }
 

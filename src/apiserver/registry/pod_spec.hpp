@@ -11,8 +11,10 @@ void validate_pod_spec(const Document& spec, const FieldPath& path, FieldErrors&
 void validate_pod_template(const Document& pod_template, const FieldPath& path, FieldErrors& errors, const std::vector<std::string>& restart = {});
 // "Guaranteed", "Burstable", "BestEffort".
 std::string qos_class(const Document& spec);
-// spec.selector of a workload against its template's labels.
-void validate_selector(const Document& object, FieldErrors& errors, bool required);
+// The spec of a PersistentVolumeClaim, or of a template of one.
+void validate_claim_spec(const Document& spec, const FieldPath& path, FieldErrors& errors);
+// A term of a node selector: its matchExpressions.
+void validate_node_terms(const Document& term, const FieldPath& path, FieldErrors& errors);
 
 // Part of validate_pod_spec.
 void validate_container(const Document& container, const Document& spec, const FieldPath& path, FieldErrors& errors, bool init, bool ephemeral);

@@ -57,10 +57,27 @@ void set_managed(Served& s) {
     reset.insert({PathElement::field("metadata"), PathElement::field("deletionTimestamp")});
     reset.insert({PathElement::field("metadata"), PathElement::field("ownerReferences")});
   }
+  if (s.kind->group == "certificates.k8s.io" && s.kind->kind == "CertificateSigningRequest") {
+    s.managed.reset_fields.insert({PathElement::field("spec")});
+    reset.insert({PathElement::field("status"), PathElement::field("conditions")});
+  }
   s.managed_status.reset_fields = std::move(reset);
 }
 
 }  // namespace
+
+apimachinery::ManagedResource managed_part(const Served& served, std::string_view subresource) {
+  if (subresource == "status") return served.managed_status;
+  apimachinery::ManagedResource m = served.managed;
+  m.subresource = subresource;
+  if (subresource == "approval") m.reset_fields = fields({{"spec"}, {"status", "certificate"}});
+  if (subresource == "ephemeralcontainers") m.only = {{"spec", "ephemeralContainers"}};
+  if (subresource == "resize")
+    for (std::string_view list : {"containers", "initContainers"})
+      for (std::string_view member : {"resources", "resizePolicy"}) m.only.push_back({"spec", list, "*", member});
+  if (!m.only.empty()) m.reset_fields = {};
+  return m;
+}
 
 void Registry::add_builtins(Cacher& cacher) {
   for (const KindSchema* k : api::all_kinds()) {

@@ -62,6 +62,9 @@ class Registry {
   std::uint32_t next_id_ = 1;
 };
 
+// What the field manager must know of a subresource: what its writes may own is less than the object.
+apimachinery::ManagedResource managed_part(const Served& served, std::string_view subresource);
+
 // Sets from_storage and to_storage where a kind's versions differ (registry/convert.cpp).
 void set_conversions(Served& served);
 

@@ -158,10 +158,6 @@ class ServiceStrategy final : public Strategy {
       errors.push_back(field_invalid(FieldPath("spec").child("clusterIPs").index(0), now, "may not change once set"));
   }
 
-  void warnings_on_create(WriteContext& c, const Document& o) const override {
-    if (!each(member(o, "spec"), "externalIPs").empty()) c.warn("spec.externalIPs is deprecated and may no longer be implemented in some clusters");
-  }
-
   Result<std::unique_ptr<Reservation>> begin_create(WriteContext& c, Document& o) const override { return allocate(c, o, nullptr); }
   Result<std::unique_ptr<Reservation>> begin_update(WriteContext& c, Document& o, const Document& old) const override { return allocate(c, o, &old); }
 

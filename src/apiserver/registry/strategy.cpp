@@ -1,6 +1,7 @@
 #include "apiserver/registry/strategy.hpp"
 
 #include "apiserver/registry/print.hpp"
+#include "apiserver/registry/warnings.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
@@ -15,6 +16,7 @@ using apimachinery::semantically_equal;
 
 Strategy::Strategy(const KindSchema& k) : kind(&k) {
   printer_ = find_printer(k.group, k.kind);
+  warnings_ = find_warnings(k.group, k.kind);
   has_status = k.subresource("status") != nullptr;
   name_field_ = make_selectable(*k.type, "metadata.name", "metadata.name");
   namespace_field_ = make_selectable(*k.type, "metadata.namespace", "metadata.namespace");
@@ -88,8 +90,12 @@ void Strategy::keep_only(Document& object, const Document& old, std::string_view
 void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const { keep_only(object, old, "status"); }
 
 void Strategy::validate_status_update(WriteContext&, const Document&, const Document&, FieldErrors&) const {}
-void Strategy::warnings_on_create(WriteContext&, const Document&) const {}
-void Strategy::warnings_on_update(WriteContext& c, const Document& object, const Document&) const { warnings_on_create(c, object); }
+void Strategy::warnings_on_create(WriteContext& c, const Document& object) const {
+  if (warnings_) warnings_(c, object, nullptr);
+}
+void Strategy::warnings_on_update(WriteContext& c, const Document& object, const Document& old) const {
+  if (warnings_) warnings_(c, object, &old);
+}
 
 Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_create(WriteContext&, Document&) const {
   return std::unique_ptr<Reservation>();

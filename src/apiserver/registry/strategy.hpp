@@ -109,6 +109,7 @@ class Strategy {
   void bump_generation(Document& object, const Document& old) const;
 
   const Printer* printer_ = nullptr;
+  void (*warnings_)(const WriteContext& c, const Document& object, const Document* old) = nullptr;
 
  private:
   SelectableField name_field_, namespace_field_;

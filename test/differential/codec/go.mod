@@ -1,4 +1,4 @@
-module onebin/test/api/oracle
+module onebin/test/differential/codec
 
 go 1.26.0
 

@@ -1,11 +1,18 @@
-// oracle writes objects of every kind, filled at random, as upstream's own encoders write them: NAME.json, NAME.pb and NAME.cbor
-// side by side, for test/api/roundtrip_test.cpp to compare with. The seed makes a run repeatable.
+// codec puts objects through upstream's own types and encoders, for test/api/roundtrip_test.cpp to compare with.
+//
+// With -in FILE it reads lines of {"apiVersion","kind","name","in"}, `in` being the text of an object (generate.py makes
+// them), and adds to each what upstream makes of it (see Line). With -out FOLDER it writes objects of every kind, filled at
+// random, as NAME.json, NAME.pb and NAME.cbor side by side; the seed makes a run repeatable.
 package main
 
 import (
+	"bufio"
 	"bytes"
+	stdjson "encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -29,23 +36,111 @@ import (
 )
 
 func main() {
+	in := flag.String("in", "", "file of objects to put through")
 	out := flag.String("out", "", "folder to write to")
 	count := flag.Int("count", 3, "objects of each kind")
 	seed := flag.Int64("seed", 1, "of the random values")
 	flag.Parse()
-	if err := run(*out, *count, *seed); err != nil {
-		fmt.Fprintln(os.Stderr, "oracle:", err)
+	all := scheme.Scheme
+	err := error(nil)
+	for _, add := range []func(*runtime.Scheme) error{apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme, admissionv1.AddToScheme, apidiscoveryv2.AddToScheme} {
+		err = errors.Join(err, add(all))
+	}
+	if err == nil && *in != "" {
+		err = transcode(all, *in, os.Stdout)
+	} else if err == nil {
+		err = fill(all, *out, *count, *seed)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "codec:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string, count int, seed int64) error {
-	all := scheme.Scheme
-	for _, add := range []func(*runtime.Scheme) error{apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme, admissionv1.AddToScheme, apidiscoveryv2.AddToScheme} {
-		if err := add(all); err != nil {
+// Line is one object: `in` as it came, and what upstream's types make of it.
+type Line struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	In         string `json:"in"`
+	Error      string `json:"error,omitempty"`     // it can't be read
+	JSON       string `json:"json,omitempty"`      // in -> JSON
+	Proto      []byte `json:"proto,omitempty"`     // in -> protobuf; nothing where the kind has no such form
+	FromProto  string `json:"fromProto,omitempty"` // in -> protobuf -> JSON
+	FromJSON   []byte `json:"fromJson,omitempty"`  // in -> JSON -> protobuf
+}
+
+func transcode(all *runtime.Scheme, file string, to io.Writer) error {
+	input, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer input.Close()
+	lines := bufio.NewReaderSize(input, 1<<20)
+	output := bufio.NewWriter(to)
+	encoder := stdjson.NewEncoder(output)
+	asJSON := json.NewSerializerWithOptions(json.DefaultMetaFactory, all, all, json.SerializerOptions{})
+	asProto := protobuf.NewSerializer(all, all)
+	for {
+		text, err := lines.ReadBytes('\n')
+		if len(bytes.TrimSpace(text)) == 0 {
+			if err != nil {
+				return output.Flush()
+			}
+			continue
+		}
+		var line Line
+		if err := stdjson.Unmarshal(text, &line); err != nil {
+			return err
+		}
+		gvk := schema.FromAPIVersionAndKind(line.APIVersion, line.Kind)
+		if !all.Recognizes(gvk) {
+			continue
+		}
+		put(&line, gvk, asJSON, asProto)
+		if err := encoder.Encode(&line); err != nil {
 			return err
 		}
 	}
+}
+
+func put(line *Line, gvk schema.GroupVersionKind, asJSON, asProto runtime.Serializer) {
+	object, _, err := asJSON.Decode([]byte(line.In), &gvk, nil)
+	if err != nil {
+		line.Error = err.Error()
+		return
+	}
+	encode := func(object runtime.Object, with runtime.Encoder) []byte {
+		object.GetObjectKind().SetGroupVersionKind(gvk)
+		var out bytes.Buffer
+		if err := with.Encode(object, &out); err != nil {
+			return nil
+		}
+		return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+	}
+	text := encode(object, asJSON)
+	line.JSON = string(text)
+	var proto bytes.Buffer
+	object.GetObjectKind().SetGroupVersionKind(gvk)
+	if err := asProto.Encode(object, &proto); err != nil {
+		return
+	}
+	line.Proto = proto.Bytes()
+	if again, _, err := asProto.Decode(line.Proto, &gvk, nil); err == nil {
+		line.FromProto = string(encode(again, asJSON))
+	} else {
+		line.Error = "protobuf: " + err.Error()
+	}
+	if again, _, err := asJSON.Decode(text, &gvk, nil); err == nil {
+		again.GetObjectKind().SetGroupVersionKind(gvk)
+		var out bytes.Buffer
+		if asProto.Encode(again, &out) == nil {
+			line.FromJSON = out.Bytes()
+		}
+	}
+}
+
+func fill(all *runtime.Scheme, out string, count int, seed int64) error {
 	codecs := serializer.NewCodecFactory(all)
 	values := func(codecs serializer.CodecFactory) []interface{} {
 		return []interface{}{
@@ -65,7 +160,7 @@ func run(out string, count int, seed int64) error {
 			},
 		}
 	}
-	fill := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(genericfuzzer.Funcs, values), rand.NewSource(seed), codecs)
+	filler := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(genericfuzzer.Funcs, values), rand.NewSource(seed), codecs)
 	asJSON := json.NewSerializerWithOptions(json.DefaultMetaFactory, all, all, json.SerializerOptions{})
 	asProto := protobuf.NewSerializer(all, all)
 	asCBOR := cbor.NewSerializer(all, all)
@@ -81,7 +176,7 @@ func run(out string, count int, seed int64) error {
 			if err != nil {
 				return err
 			}
-			fill.Fill(object)
+			filler.Fill(object)
 			object.GetObjectKind().SetGroupVersionKind(gvk)
 			clearItems(object)
 			if err := write(out, gvk, i, object, asJSON, asProto, asCBOR); err != nil {

@@ -1,0 +1,247 @@
+// PersistentVolumes and their claims.
+#include "apiserver/registry/kinds.hpp"
+#include "apiserver/registry/pod_spec.hpp"
+
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/quantity.hpp>
+#include <onebin/apimachinery/validation.hpp>
+
+#include <algorithm>
+
+namespace onebin::apiserver {
+
+using apimachinery::at_path;
+using apimachinery::find_member;
+using apimachinery::member;
+using apimachinery::Quantity;
+using apimachinery::semantically_equal;
+using apimachinery::string_at;
+
+namespace {
+
+void validate_access_modes(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  static const std::vector<std::string> kModes = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"};
+  bool alone = false, others = false;
+  for (const auto& mode : each(spec, "accessModes")) {
+    bool known = mode.is_string() && std::find(kModes.begin(), kModes.end(), mode.get_ref<const std::string&>()) != kModes.end();
+    if (!known) errors.push_back(field_not_supported(path.child("accessModes"), mode, kModes));
+    alone = alone || mode == "ReadWriteOncePod";
+    others = others || (known && mode != "ReadWriteOncePod");
+  }
+  if (alone && others) errors.push_back(field_forbidden(path.child("accessModes"), "may not use ReadWriteOncePod with other access modes"));
+}
+
+Quantity amount(const Document& list, const char* name) {
+  auto q = Quantity::parse(string_at(list, name));
+  return q ? *q : Quantity();
+}
+
+void validate_class_name(const Document& spec, const char* field, const FieldPath& path, FieldErrors& errors) {
+  std::string name(string_at(spec, field));
+  if (name.empty()) return;
+  for (auto& m : apimachinery::is_dns1123_subdomain(name)) errors.push_back(field_invalid(path.child(field), name, m));
+}
+
+void validate_volume_mode(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  const Document* mode = find_member(spec, "volumeMode");
+  if (mode && mode->is_string() && *mode != "Block" && *mode != "Filesystem") errors.push_back(field_not_supported(path.child("volumeMode"), *mode, {"Block", "Filesystem"}));
+}
+
+void validate_source(const Document& spec, const char* field, const FieldPath& path, FieldErrors& errors) {
+  const Document& source = member(spec, field);
+  if (!source.is_object()) return;
+  FieldPath at = path.child(field);
+  std::string kind(string_at(source, "kind")), group(string_at(source, "apiGroup")), ns(string_at(source, "namespace"));
+  if (string_at(source, "name").empty()) errors.push_back(field_required(at.child("name")));
+  if (kind.empty()) errors.push_back(field_required(at.child("kind")));
+  if (group.empty() && kind != "PersistentVolumeClaim") errors.push_back(field_invalid(at, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup"));
+  if (!group.empty())
+    for (auto& m : apimachinery::is_dns1123_subdomain(group)) errors.push_back(field_invalid(at.child("apiGroup"), group, m));
+  if (!ns.empty())
+    for (auto& m : apimachinery::is_dns1123_label(ns)) errors.push_back(field_invalid(at.child("namespace"), ns, m));
+}
+
+}  // namespace
+
+void validate_claim_spec(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  if (each(spec, "accessModes").empty()) errors.push_back(field_required(path.child("accessModes"), "at least 1 access mode is required"));
+  if (const Document* s = find_member(spec, "selector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, path.child("selector")));
+  validate_access_modes(spec, path, errors);
+  FieldPath at = path.child("resources").key("storage");
+  const Document& requests = at_path(spec, {"resources", "requests"});
+  if (string_at(requests, "storage").empty()) {
+    errors.push_back(field_required(at));
+  } else if (Quantity q = amount(requests, "storage"); q.sign() <= 0) {
+    errors.push_back(field_invalid(at, string_at(requests, "storage"), "must be greater than zero"));
+  }
+  validate_class_name(spec, "storageClassName", path, errors);
+  validate_volume_mode(spec, path, errors);
+  validate_source(spec, "dataSource", path, errors);
+  validate_source(spec, "dataSourceRef", path, errors);
+  validate_class_name(spec, "volumeAttributesClassName", path, errors);
+}
+
+namespace {
+
+class PersistentVolumeStrategy final : public Strategy {
+ public:
+  explicit PersistentVolumeStrategy(const KindSchema& k) : Strategy(k) {
+    set_flags(*this);
+    select("name", "metadata.name");
+  }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Strategy::prepare_for_create(c, o);
+    o["status"] = {{"phase", "Pending"}, {"lastPhaseTransitionTime", format_rfc3339(c.now)}};
+  }
+  void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_status_update(c, o, old);
+    Document& status = apimachinery::object_at(o, "status");
+    if (string_at(status, "phase") != string_at(member(old, "status"), "phase")) status["lastPhaseTransitionTime"] = format_rfc3339(c.now);
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    const Document& spec = member(o, "spec");
+    FieldPath path("spec");
+    if (each(spec, "accessModes").empty()) errors.push_back(field_required(path.child("accessModes")));
+    validate_access_modes(spec, path, errors);
+    validate_capacity(member(spec, "capacity"), path.child("capacity"), errors);
+    std::string policy(string_at(spec, "persistentVolumeReclaimPolicy"));
+    validate_affinity(member(spec, "nodeAffinity"), path.child("nodeAffinity"), errors);
+    int sources = 0;
+    if (spec.is_object())
+      for (const auto& [key, value] : spec.items())
+        if (!is_common(key) && value.is_object() && sources++) errors.push_back(field_forbidden(path.child(key), "may not specify more than 1 volume type"));
+    if (member(spec, "local").is_object() && each(at_path(spec, {"nodeAffinity", "required"}), "nodeSelectorTerms").empty())
+      errors.push_back(field_required(path.child("nodeAffinity"), "Local volume requires node affinity"));
+    if (!sources) errors.push_back(field_required(path, "must specify a volume type"));
+    if (policy == "Recycle" && apimachinery::get_string(spec, {"hostPath", "path"}) == "/")
+      errors.push_back(field_forbidden(path.child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"));
+    validate_class_name(spec, "storageClassName", path, errors);
+    validate_volume_mode(spec, path, errors);
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    Document now = source_of(o), was = source_of(old);
+    if (Document* csi = find_member(now, "csi"); csi && !find_member(member(was, "csi"), "controllerExpandSecretRef")) csi->erase("controllerExpandSecretRef");
+    if (!semantically_equal(now, was)) errors.push_back(field_forbidden(FieldPath("spec").child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation\n"));
+    const Document& spec = member(o, "spec");
+    const Document& before = member(old, "spec");
+    apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(spec, "volumeMode"), find_member(before, "volumeMode"), FieldPath("volumeMode")));
+    if (const Document* affinity = find_member(before, "nodeAffinity"); affinity && !semantically_equal(find_member(spec, "nodeAffinity"), affinity))
+      errors.push_back(field_invalid(FieldPath("nodeAffinity"), find_member(spec, "nodeAffinity") ? spec["nodeAffinity"] : Document(), "field is immutable"));
+  }
+
+ private:
+  static bool is_common(const std::string& key) {
+    for (const char* n : {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode"})
+      if (key == n) return true;
+    return false;
+  }
+  static Document source_of(const Document& o) {
+    Document out = Document::object();
+    const Document& spec = member(o, "spec");
+    if (spec.is_object())
+      for (const auto& [key, value] : spec.items())
+        if (!is_common(key)) out[key] = value;
+    return out;
+  }
+  static void validate_capacity(const Document& capacity, const FieldPath& path, FieldErrors& errors) {
+    if (!capacity.is_object() || capacity.empty()) errors.push_back(field_required(path));
+    if (!capacity.is_object() || !capacity.contains("storage") || capacity.size() > 1) errors.push_back(field_not_supported(path, capacity, {"storage"}));
+    if (!capacity.is_object()) return;
+    for (const auto& [name, value] : capacity.items()) {
+      Quantity q = amount(capacity, name.c_str());
+      if (q.sign() < 0) errors.push_back(field_invalid(path.key(name), q.value(), "must be a valid resource quantity"));
+      if (q.sign() <= 0) errors.push_back(field_invalid(path.key(name), value, "must be greater than zero"));
+    }
+  }
+  static void validate_affinity(const Document& affinity, const FieldPath& path, FieldErrors& errors) {
+    if (!affinity.is_object()) return;
+    const Document* required = find_member(affinity, "required");
+    if (!required) {
+      errors.push_back(field_required(path.child("required"), "must specify required node constraints"));
+      return;
+    }
+    FieldPath terms = path.child("required").child("nodeSelectorTerms");
+    if (each(*required, "nodeSelectorTerms").empty()) errors.push_back(field_required(terms, "must have at least one node selector term"));
+    std::size_t i = 0;
+    for (const auto& t : each(*required, "nodeSelectorTerms")) validate_node_terms(t, terms.index(i++), errors);
+  }
+};
+
+class PersistentVolumeClaimStrategy final : public Strategy {
+ public:
+  explicit PersistentVolumeClaimStrategy(const KindSchema& k) : Strategy(k) {
+    set_flags(*this);
+    select("name", "metadata.name");
+  }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Strategy::prepare_for_create(c, o);
+    o["status"] = {{"phase", "Pending"}};
+    settle_sources(o, false);
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    const Document& was = member(old, "spec");
+    settle_sources(o, find_member(was, "dataSource") || find_member(was, "dataSourceRef"));
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { validate_claim_spec(member(o, "spec"), FieldPath("spec"), errors); }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    Document now = member(o, "spec"), was = member(old, "spec");
+    // What the binding controller fills in.
+    if (string_at(was, "volumeName").empty()) was.erase("volumeName"), now.erase("volumeName");
+    if (!find_member(was, "storageClassName")) now.erase("storageClassName");
+    bool bound = apimachinery::get_string(o, {"status", "phase"}) == "Bound";
+    if (bound) {
+      for (Document* d : {&now, &was}) {
+        d->erase("volumeAttributesClassName");
+        if (Document* r = find_member(*d, "resources"))
+          if (Document* requests = find_member(*r, "requests")) requests->erase("storage");
+      }
+    }
+    if (!semantically_equal(now, was))
+      errors.push_back(field_forbidden(FieldPath("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"));
+    FieldPath storage = FieldPath("spec").child("resources").child("requests").child("storage");
+    Quantity size = amount(at_path(o, {"spec", "resources", "requests"}), "storage"), before = amount(at_path(old, {"spec", "resources", "requests"}), "storage");
+    // Less may be asked for where the growth failed, but not less than there is.
+    if (before > size && !(size > amount(at_path(old, {"status", "capacity"}), "storage")))
+      errors.push_back(field_forbidden(storage, "field can not be less than status.capacity"));
+    apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(member(o, "spec"), "volumeMode"), find_member(member(old, "spec"), "volumeMode"), FieldPath("volumeMode")));
+    if (!find_member(member(old, "status"), "currentVolumeAttributesClassName")) return;
+    FieldPath at = FieldPath("spec").child("volumeAttributesClassName");
+    const Document* name = find_member(member(o, "spec"), "volumeAttributesClassName");
+    if (!name && find_member(member(old, "spec"), "volumeAttributesClassName"))
+      errors.push_back(field_forbidden(at, "update to nil is forbidden when status.currentVolumeAttributesClassName is not nil"));
+    else if (name && *name == "")
+      errors.push_back(field_forbidden(at, "update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil"));
+  }
+
+ private:
+  // dataSource and dataSourceRef say the same where both may; a dataSource that never meant anything is dropped.
+  static void settle_sources(Document& o, bool in_use) {
+    Document* spec = find_member(o, "spec");
+    if (!spec || !spec->is_object()) return;
+    const Document* source = find_member(*spec, "dataSource");
+    const Document* ref = find_member(*spec, "dataSourceRef");
+    if (source && !ref) {
+      std::string_view kind = string_at(*source, "kind"), group = string_at(*source, "apiGroup");
+      bool means = (group.empty() && kind == "PersistentVolumeClaim") || (group == "snapshot.storage.k8s.io" && kind == "VolumeSnapshot");
+      if (!means && !in_use) {
+        spec->erase("dataSource");
+        return;
+      }
+      (*spec)["dataSourceRef"] = Document(*source);
+    } else if (ref && ref->is_object() && !source && string_at(*ref, "namespace").empty()) {
+      Document copy = *ref;
+      copy.erase("namespace");
+      (*spec)["dataSource"] = std::move(copy);
+    }
+  }
+};
+
+}  // namespace
+
+StrategyPtr make_persistent_volume_strategy(const KindSchema& k) { return std::make_shared<PersistentVolumeStrategy>(k); }
+StrategyPtr make_persistent_volume_claim_strategy(const KindSchema& k) { return std::make_shared<PersistentVolumeClaimStrategy>(k); }
+
+}  // namespace onebin::apiserver

@@ -1,0 +1,148 @@
+// What clients can tell servers apart by, in cases where the differential tests found differences.
+#include "apiserver/registry/warnings.hpp"
+#include "support.hpp"
+
+using namespace onebin;
+using namespace onebin::apiserver::test;
+using apiserver::find_warnings;
+
+namespace {
+
+const std::string kMaps = "/api/v1/namespaces/default/configmaps";
+const std::string kPods = "/api/v1/namespaces/default/pods";
+
+// The managers of an object as "manager/operation/subresource".
+std::vector<std::string> managers(const Document& object) {
+  std::vector<std::string> out;
+  for (const auto& m : object["metadata"].value("managedFields", Document::array()))
+    out.push_back(m.value("manager", "") + "/" + m.value("operation", "") + "/" + m.value("subresource", ""));
+  return out;
+}
+
+std::vector<std::string> warnings_of(std::string_view group, const Document& object, const Document* old = nullptr) {
+  std::vector<std::string> out;
+  apiserver::WriteContext c;
+  c.warnings = &out;
+  auto warn = find_warnings(group, object["kind"].get<std::string>());
+  REQUIRE(warn);
+  warn(c, object, old);
+  return out;
+}
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("each subresource keeps its own managers, a binding none") {
+  Fixture f;
+  REQUIRE(f.send("POST", kPods + "?fieldManager=m", pod("a")).code == 201);
+  Document binding = {{"apiVersion", "v1"}, {"kind", "Binding"}, {"metadata", {{"name", "a"}}}, {"target", {{"kind", "Node"}, {"name", "n"}}}};
+  REQUIRE(f.post(kPods + "/a/binding", binding).code == 201);
+  CHECK(managers(f.get(kPods + "/a").body) == Texts{"m/Update/"});
+  Document debug = {{"spec", {{"ephemeralContainers", Document::array({{{"name", "d"}, {"image", "i"}}})}}}};
+  Answer added = f.send("PATCH", kPods + "/a/ephemeralcontainers?fieldManager=debug", debug, "application/strategic-merge-patch+json");
+  INFO(added.text);
+  REQUIRE(added.code == 200);
+  CHECK(managers(added.body) == Texts{"debug/Update/ephemeralcontainers", "m/Update/"});
+  const Document& fields = added.body["metadata"]["managedFields"][0]["fieldsV1"];
+  CHECK(fields["f:spec"].size() == 1);
+  CHECK(fields["f:spec"].contains("f:ephemeralContainers"));
+}
+
+TEST_CASE("names and revisions that do not fit are refused with upstream's codes") {
+  Fixture f;
+  REQUIRE(f.post(kMaps, config_map("a")).code == 201);
+  Document o = config_map("a");
+  o["metadata"]["resourceVersion"] = "x";
+  Answer bad = f.send("PUT", kMaps + "/a", o);
+  CHECK(bad.code == 500);
+  CHECK(bad.body["message"] == "strconv.ParseUint: parsing \"x\": invalid syntax");
+  CHECK_FALSE(bad.body.contains("reason"));
+  o = config_map("b");
+  o["metadata"]["resourceVersion"] = "7";
+  Answer fresh = f.post(kMaps, o);
+  CHECK(fresh.code == 500);
+  CHECK(fresh.body["message"] == "resourceVersion should not be set on objects to be created");
+  o = config_map("");
+  o["metadata"].erase("name");
+  CHECK(f.send("PUT", kMaps + "/a", o).body["message"] == "the name of the object (a based on URL) was undeterminable: name must be provided");
+}
+
+TEST_CASE("an applied configuration is taken as it is, without what the path says") {
+  Fixture f;
+  Document o = config_map("a");
+  Answer made = f.send("PATCH", kMaps + "/a?fieldManager=m", o, "application/apply-patch+yaml");
+  INFO(made.text);
+  REQUIRE(made.code == 201);
+  CHECK(made.body["metadata"]["managedFields"][0]["fieldsV1"] == Document::parse(R"({"f:data":{"f:k":{}}})"));
+  o["metadata"].erase("name");
+  CHECK(f.send("PATCH", kMaps + "/b?fieldManager=m", o, "application/apply-patch+yaml").code == 400);
+  CHECK(f.send("PATCH", kMaps + "/a?fieldManager=m", o, "application/apply-patch+yaml").code == 200);
+}
+
+TEST_CASE("what is no object or no patch is named as upstream names it") {
+  Fixture f;
+  auto message = [&](std::string body) { return f.send_text("POST", kMaps, std::move(body)).body["message"].get<std::string>(); };
+  CHECK(message("{") == "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input ({)");
+  CHECK(message(R"({"kind":"Nope","apiVersion":"v1"})") ==
+        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+  CHECK(message(R"({"kind":"Secret","apiVersion":"v1"})") ==
+        "Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion");
+  CHECK(message(R"({"data":{"a":1}})") == "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string");
+  REQUIRE(f.post(kMaps, config_map("a")).code == 201);
+  auto patched = [&](std::string name, std::string body, std::string type) { return f.send_text("PATCH", kMaps + "/" + name, std::move(body), "application/" + type).body; };
+  CHECK(patched("a", "{", "merge-patch+json")["message"] == "invalid JSON patch");
+  CHECK(patched("a", "[]", "strategic-merge-patch+json")["message"] == "json: cannot unmarshal array into Go value of type map[string]interface {}");
+  CHECK(patched("none", "[]", "strategic-merge-patch+json")["reason"] == "NotFound");
+}
+
+TEST_CASE("an owner named twice is kept once") {
+  Fixture f;
+  Document o = config_map("a");
+  Document owner = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"name", "p"}, {"uid", "u"}};
+  o["metadata"]["ownerReferences"] = Document::array({owner, owner});
+  Answer made = f.post(kMaps, o);
+  REQUIRE(made.code == 201);
+  CHECK(made.body["metadata"]["ownerReferences"].size() == 1);
+}
+
+TEST_CASE("pods' likely mistakes are warned of") {
+  Document p = pod("a.b");
+  Document& c = p["spec"]["containers"][0];
+  c["env"] = Document::parse(R"([{"name":"A","value":"1"},{"name":"A","value":"2"},{"name":"B","value":"1"},{"name":"B","value":"$(B)2"}])");
+  c["ports"] = Document::parse(R"([{"containerPort":80,"protocol":"TCP","name":"x"},{"containerPort":80,"protocol":"TCP","hostPort":8080},{"containerPort":81,"protocol":"TCP","name":"x"}])");
+  c["resources"] = Document::parse(R"({"limits":{"memory":"100m"}})");
+  p["spec"]["nodeSelector"] = {{"beta.kubernetes.io/os", "linux"}};
+  p["spec"]["volumes"] = Document::parse(R"([{"name":"v","configMap":{"name":"m","items":[{"key":"a","path":"d"},{"key":"b","path":"d/e"}]}},{"name":"g","gitRepo":{"repository":"r"}}])");
+  p["spec"]["topologySpreadConstraints"] = Document::parse(R"([{"topologyKey":"z"}])");
+  CHECK(warnings_of("", p) == Texts{
+      "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
+      "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \"kubernetes.io/os\" instead",
+      "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+      "spec.volumes[1].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
+      "volume \"v\" (ConfigMap \"m\"): overlapping paths: \"d/e\" with \"d\"",
+      "spec.containers[0].resources.limits[memory]: fractional byte value \"100m\" is invalid, must be an integer",
+      "spec.containers[0].env[1]: hides previous definition of \"A\", which may be dropped when using apply",
+      "spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]",
+      "spec.containers[0].ports[2]: duplicate port name \"x\" with spec.containers[0].ports[0], services and probes that select ports by name will use spec.containers[0].ports[0]"});
+  CHECK(warnings_of("", p, &p).empty());
+}
+
+TEST_CASE("templates are warned of where they change") {
+  Document d = Document::parse(R"({"kind":"Deployment","metadata":{"name":"d","generation":1},"spec":{"template":{"spec":{"imagePullSecrets":[{"name":""}]}}}})");
+  Texts one{"spec.template.spec.imagePullSecrets[0].name: invalid empty name \"\""};
+  CHECK(warnings_of("apps", d) == one);
+  CHECK(warnings_of("apps", d, &d).empty());
+  Document changed = d;
+  changed["metadata"]["generation"] = 2;
+  CHECK(warnings_of("apps", changed, &d) == one);
+}
+
+TEST_CASE("services and secrets are warned of") {
+  Document s = Document::parse(R"({"kind":"Service","spec":{"type":"ClusterIP","clusterIP":"None","sessionAffinity":"ClientIP","externalIPs":["2001:DB8::1"],"trafficDistribution":"PreferClose"}})");
+  CHECK(warnings_of("", s) == Texts{"spec.externalIPs is ignored for headless services", "spec.SessionAffinity is ignored for headless services",
+                                    "spec.externalIPs[0]: IPv6 address \"2001:DB8::1\" should be in RFC 5952 canonical format (\"2001:db8::1\")",
+                                    "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""});
+  Document t = Document::parse(R"({"kind":"Secret","type":"kubernetes.io/tls","data":{"tls.crt":"","tls.key":""}})");
+  CHECK(warnings_of("", t) == Texts{"tls: failed to find any PEM data in certificate input"});
+}

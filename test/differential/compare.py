@@ -1,0 +1,123 @@
+"""What differs between two replies, once times, uids, revisions and what was drawn at random are put aside."""
+import fnmatch
+import json
+import re
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+SERVICE_IP = re.compile(r"\b10\.96\.\d+\.\d+\b")
+GO_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC( m=\S+)?")
+REVISION_MEMBERS = {"resourceVersion", "continue", "observedGeneration#"}
+RANDOM_MEMBERS = {"nodePort", "healthCheckNodePort"}
+
+
+def same_text(a, b, generated):
+    if a == b:
+        return True
+    for pattern in (UUID, TIME, GO_TIME, SERVICE_IP):
+        a, b = pattern.sub("<>", a), pattern.sub("<>", b)
+    for x, y in generated:
+        if x and y:
+            a, b = a.replace(x, "<name>"), b.replace(y, "<name>")
+    return a == b
+
+
+def walk(a, b, path, generated, out):
+    """a: upstream's, b: onebin's."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in a:
+            if key not in b:
+                out.append((f"{path}.{key}", a[key], "-"))
+        for key in b:
+            if key not in a:
+                out.append((f"{path}.{key}", "-", b[key]))
+        before = len(out)
+        for key in a:
+            if key not in b:
+                continue
+            if key in REVISION_MEMBERS and bool(a[key]) == bool(b[key]) and isinstance(a[key], str) and isinstance(b[key], str):
+                continue
+            if key in RANDOM_MEMBERS and a[key] and b[key] and isinstance(a[key], int) and isinstance(b[key], int):
+                continue
+            walk(a[key], b[key], f"{path}.{key}", generated, out)
+        if len(out) == before and list(a) != list(b) and set(a) == set(b):
+            out.append((f"{path}(order)", list(a), list(b)))
+    elif isinstance(a, list) and isinstance(b, list):
+        if len(a) != len(b):
+            out.append((f"{path}", a, b))
+            return
+        for i, (x, y) in enumerate(zip(a, b)):
+            walk(x, y, f"{path}[{i}]", generated, out)
+    elif isinstance(a, str) and isinstance(b, str):
+        if not same_text(a, b, generated):
+            out.append((path, a, b))
+    elif type(a) is not type(b) or a != b:
+        out.append((path, a, b))
+
+
+def level_causes(a, b):
+    """Copies of two Status bodies with the same causes in the same order. Upstream validates metadata twice on an update and
+    walks maps at random: which cause comes first, and whether one comes twice, is nothing to rely on."""
+    if not all(isinstance(x, dict) and x.get("kind") == "Status" and (x.get("details") or {}).get("causes") for x in (a, b)):
+        return a, b
+    key = lambda c: json.dumps(c, sort_keys=True)  # noqa: E731
+    once = [sorted({key(c) for c in x["details"]["causes"]}) for x in (a, b)]
+    a, b = (dict(x, details=dict(x["details"], causes=[json.loads(c) for c in o])) for x, o in zip((a, b), once))
+    parts = [sorted(re.sub(r"^.*? is invalid: ", "", x.get("message", "")).strip("[]").split(", ")) for x in (a, b)]
+    if once[0] == once[1] and parts[0] == parts[1]:
+        b["message"] = a["message"]
+    return a, b
+
+
+def differences(a, b, generated=(), skip_body=False):
+    """[(where, upstream's, onebin's)]"""
+    out = []
+    if a.code != b.code:
+        out.append(("code", summary(a), summary(b)))
+        return out
+    if not skip_body:
+        if (a.body is None) != (b.body is None):
+            out.append(("body", a.text[:300], b.text[:300]))
+        elif a.body is None:
+            if not same_text(a.text, b.text, generated):
+                out.append(("text", a.text[:300], b.text[:300]))
+        else:
+            walk(*level_causes(a.body, b.body), "", generated, out)
+    wa, wb = a.warnings, b.warnings
+    if len(wa) != len(wb) or not all(same_text(x, y, generated) for x, y in zip(wa, wb)):
+        out.append(("warnings", wa, wb))
+    ta, tb = a.headers.get("Content-Type"), b.headers.get("Content-Type")
+    if ta != tb:
+        out.append(("content-type", ta, tb))
+    return out
+
+
+def summary(reply):
+    b = reply.body
+    if isinstance(b, dict) and b.get("kind") == "Status":
+        return f"{reply.code} {b.get('reason')}: {b.get('message')}"
+    return f"{reply.code} {reply.text[:160]}"
+
+
+def short(value, limit=600):
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+class Known:
+    """Lines `CASE-PATTERN WHERE-PATTERN reason`; patterns as of file names."""
+
+    def __init__(self, file):
+        self.entries, self.used = [], set()
+        for line in open(file):
+            line = line.strip()
+            if line and not line.startswith("#"):
+                case, where, reason = line.split(None, 2)
+                self.entries.append((case, where, reason))
+
+    def reason(self, case, where):
+        for i, (c, w, reason) in enumerate(self.entries):
+            if fnmatch.fnmatchcase(case, c) and fnmatch.fnmatchcase(where, w):
+                self.used.add(i)
+                return reason
+        return None

@@ -1,0 +1,140 @@
+"""A valid object of each kind, with many fields set; what the generated tests change bit by bit. None is namespaced by itself."""
+import copy
+
+LABELS = {"app": "web", "tier": "front"}
+CONTAINER = {
+    "name": "c", "image": "registry.example/app:v1", "imagePullPolicy": "IfNotPresent", "command": ["/bin/app"], "args": ["--port=$(PORT)"], "workingDir": "/srv",
+    "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}, {"name": "metrics", "containerPort": 9090, "hostPort": 0}],
+    "env": [{"name": "PORT", "value": "8080"}, {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
+            {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k", "optional": True}}},
+            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+    "envFrom": [{"prefix": "P_", "configMapRef": {"name": "cm"}}, {"secretRef": {"name": "s", "optional": True}}],
+    "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "0.5", "memory": "128Mi"}},
+    "volumeMounts": [{"name": "data", "mountPath": "/data", "readOnly": True}, {"name": "conf", "mountPath": "/etc/conf", "subPath": "a/b"}],
+    "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http", "httpHeaders": [{"name": "X-A", "value": "b"}]}, "initialDelaySeconds": 3, "periodSeconds": 5},
+    "readinessProbe": {"tcpSocket": {"port": 8080}, "timeoutSeconds": 2, "failureThreshold": 2},
+    "startupProbe": {"exec": {"command": ["true"]}},
+    "lifecycle": {"preStop": {"exec": {"command": ["sleep", "1"]}}, "postStart": {"httpGet": {"port": 80}}},
+    "securityContext": {"runAsUser": 1000, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}, "readOnlyRootFilesystem": True,
+                        "seccompProfile": {"type": "RuntimeDefault"}},
+    "terminationMessagePath": "/dev/termination-log", "stdin": False, "tty": False,
+}
+POD_SPEC = {
+    "containers": [CONTAINER, {"name": "side", "image": "registry.example/side", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, "restartPolicyRules": None}],
+    "initContainers": [{"name": "init", "image": "registry.example/init:latest", "restartPolicy": "Always"}, {"name": "init2", "image": "i@sha256:" + "0" * 64}],
+    "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "conf", "configMap": {"name": "cm", "items": [{"key": "a", "path": "a.txt", "mode": 384}]}},
+                {"name": "sec", "secret": {"secretName": "s", "optional": True}}, {"name": "host", "hostPath": {"path": "/var/log"}},
+                {"name": "pvc", "persistentVolumeClaim": {"claimName": "claim"}},
+                {"name": "proj", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600, "audience": "a"}},
+                                                          {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}, {"configMap": {"name": "cm"}}]}},
+                {"name": "eph", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}],
+    "restartPolicy": "Always", "terminationGracePeriodSeconds": 10, "dnsPolicy": "ClusterFirst", "nodeSelector": {"disk": "ssd"},
+    "dnsConfig": {"nameservers": ["10.0.0.1"], "searches": ["a.b"], "options": [{"name": "ndots", "value": "2"}]}, "hostAliases": [{"ip": "10.0.0.2", "hostnames": ["h"]}],
+    "securityContext": {"fsGroup": 2000, "runAsNonRoot": True, "supplementalGroups": [1], "sysctls": [{"name": "net.core.somaxconn", "value": "1"}]},
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}]},
+                                  "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 5, "preference": {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}}]},
+                 "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}]},
+                 "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}}]}},
+    "tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoExecute", "tolerationSeconds": 30}, {"operator": "Exists", "effect": "NoSchedule"}],
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}],
+    "hostname": "h", "subdomain": "sub", "enableServiceLinks": False, "readinessGates": [{"conditionType": "example.com/ready"}], "imagePullSecrets": [{"name": "pull"}],
+    "schedulerName": "default-scheduler", "shareProcessNamespace": True,
+}
+TEMPLATE = {"metadata": {"labels": dict(LABELS), "annotations": {"a": "b"}}, "spec": POD_SPEC}
+CA = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJnRENDQVNlZ0F3SUJBZ0lVRWo=")
+
+
+def job_template():
+    t = copy.deepcopy(TEMPLATE)
+    t["spec"]["restartPolicy"] = "Never"
+    t["spec"]["initContainers"] = [{"name": "init", "image": "registry.example/init:1"}]
+    return t
+
+
+SELECTOR = {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "back"]}]}
+# (apiVersion, kind, resource, namespaced, object)
+OBJECTS = [
+    ("v1", "ConfigMap", "configmaps", True, {"data": {"a": "1", "b.txt": "two\n"}, "binaryData": {"bin": "AAE="}}),
+    ("v1", "Secret", "secrets", True, {"type": "Opaque", "data": {"a": "YQ=="}, "stringData": {"b": "text"}}),
+    ("v1", "ServiceAccount", "serviceaccounts", True, {"secrets": [{"name": "s"}], "imagePullSecrets": [{"name": "p"}], "automountServiceAccountToken": False}),
+    ("v1", "Pod", "pods", True, {"metadata": {"labels": dict(LABELS)}, "spec": POD_SPEC}),
+    ("v1", "PodTemplate", "podtemplates", True, {"template": TEMPLATE}),
+    ("v1", "ReplicationController", "replicationcontrollers", True, {"spec": {"replicas": 2, "minReadySeconds": 3, "selector": {"app": "web"}, "template": TEMPLATE}}),
+    ("v1", "Service", "services", True, {"spec": {"type": "NodePort", "selector": {"app": "web"}, "sessionAffinity": "ClientIP", "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Cluster",
+                                                  "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}]}}),
+    ("v1", "Endpoints", "endpoints", True, {"subsets": [{"addresses": [{"ip": "10.1.2.3", "hostname": "h", "nodeName": "n", "targetRef": {"kind": "Pod", "name": "p"}}], "notReadyAddresses": [{"ip": "10.1.2.4"}],
+                                                         "ports": [{"name": "http", "port": 80}, {"name": "b", "port": 81, "protocol": "UDP"}]}]}),
+    ("v1", "PersistentVolumeClaim", "persistentvolumeclaims", True, {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "fast", "volumeMode": "Filesystem",
+                                                                              "selector": {"matchLabels": {"a": "b"}}}}),
+    ("v1", "LimitRange", "limitranges", True, {"spec": {"limits": [{"type": "Container", "default": {"cpu": "200m"}, "defaultRequest": {"cpu": "100m"}, "max": {"cpu": "1"}, "min": {"cpu": "10m"}, "maxLimitRequestRatio": {"cpu": "10"}},
+                                                                   {"type": "Pod", "max": {"memory": "1Gi"}}, {"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "10Gi"}}]}}),
+    ("v1", "ResourceQuota", "resourcequotas", True, {"spec": {"hard": {"pods": "10", "requests.cpu": "4", "limits.memory": "10Gi", "count/deployments.apps": "3"}, "scopes": ["NotTerminating"]}}),
+    ("v1", "Event", "events", True, {"involvedObject": {"kind": "Pod", "namespace": "NS", "name": "p", "apiVersion": "v1"}, "reason": "Started", "message": "it started", "type": "Normal", "count": 1,
+                                     "firstTimestamp": "2026-11-29T10:00:00Z", "lastTimestamp": "2026-11-29T10:00:00Z", "source": {"component": "kubelet", "host": "n"}}),
+    ("v1", "Node", "nodes", False, {"metadata": {"labels": {"kubernetes.io/hostname": "n"}}, "spec": {"podCIDR": "10.244.9.0/24", "podCIDRs": ["10.244.9.0/24"], "providerID": "x://n", "taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}], "unschedulable": True}}),
+    ("v1", "Namespace", "namespaces", False, {"metadata": {"labels": {"a": "b"}}}),
+    ("v1", "PersistentVolume", "persistentvolumes", False, {"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/data"}, "persistentVolumeReclaimPolicy": "Retain", "storageClassName": "fast",
+                                                                     "mountOptions": ["ro"], "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n"]}]}]}}}}),
+    ("apps/v1", "Deployment", "deployments", True, {"metadata": {"labels": dict(LABELS)}, "spec": {"replicas": 3, "minReadySeconds": 1, "revisionHistoryLimit": 5, "progressDeadlineSeconds": 100, "selector": SELECTOR, "template": TEMPLATE,
+                                                             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": "25%"}}}}),
+    ("apps/v1", "ReplicaSet", "replicasets", True, {"spec": {"replicas": 2, "minReadySeconds": 1, "selector": SELECTOR, "template": TEMPLATE}}),
+    ("apps/v1", "DaemonSet", "daemonsets", True, {"spec": {"selector": SELECTOR, "template": TEMPLATE, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}, "revisionHistoryLimit": 3}}),
+    ("apps/v1", "StatefulSet", "statefulsets", True, {"spec": {"replicas": 2, "serviceName": "svc", "selector": SELECTOR, "template": TEMPLATE, "podManagementPolicy": "Parallel", "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}},
+                                                               "volumeClaimTemplates": [{"metadata": {"name": "vol"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+                                                               "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"}, "ordinals": {"start": 1}}}),
+    ("apps/v1", "ControllerRevision", "controllerrevisions", True, {"revision": 3, "data": {"a": {"b": [1]}}}),
+    ("batch/v1", "Job", "jobs", True, {"spec": {"parallelism": 2, "completions": 3, "backoffLimit": 4, "activeDeadlineSeconds": 100, "ttlSecondsAfterFinished": 60, "completionMode": "Indexed", "suspend": True, "template": job_template(),
+                                                "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"containerName": "c", "operator": "In", "values": [1, 2]}}, {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}}}),
+    ("batch/v1", "CronJob", "cronjobs", True, {"spec": {"schedule": "*/5 * * * *", "timeZone": "Europe/Berlin", "concurrencyPolicy": "Forbid", "startingDeadlineSeconds": 30, "suspend": False, "successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 2,
+                                                        "jobTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"template": job_template(), "backoffLimit": 1}}}}),
+    ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", True, {"spec": {"minAvailable": "50%", "selector": SELECTOR, "unhealthyPodEvictionPolicy": "AlwaysAllow"}}),
+    ("rbac.authorization.k8s.io/v1", "Role", "roles", True, {"rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"], "resourceNames": ["a"]}]}),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", True, {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+                                                                           "subjects": [{"kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io"}, {"kind": "ServiceAccount", "name": "sa", "namespace": "ns"}, {"kind": "Group", "name": "g"}]}),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", False, {"rules": [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["*"]}, {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}],
+                                                                            }),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", False, {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "u"}]}),
+    ("coordination.k8s.io/v1", "Lease", "leases", True, {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 15, "acquireTime": "2026-11-29T10:00:00.000000Z", "renewTime": "2026-11-29T10:00:05.123456Z", "leaseTransitions": 2}}),
+    ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", True, {"metadata": {"labels": {"kubernetes.io/service-name": "svc"}}, "addressType": "IPv4", "ports": [{"name": "http", "port": 80, "protocol": "TCP", "appProtocol": "http"}],
+                                                                      "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": True, "serving": True, "terminating": False}, "hostname": "h", "nodeName": "n", "zone": "z", "hints": {"forZones": [{"name": "z"}]},
+                                                                                     "targetRef": {"kind": "Pod", "name": "p", "namespace": "ns"}}]}),
+    ("events.k8s.io/v1", "Event", "events", True, {"eventTime": "2026-11-29T10:00:00.000000Z", "reportingController": "example.com/c", "reportingInstance": "i", "action": "Acted", "reason": "Because", "type": "Warning", "note": "n",
+                                                   "regarding": {"kind": "Pod", "namespace": "NS", "name": "p", "apiVersion": "v1"}, "related": {"kind": "Node", "name": "n"}, "series": {"count": 2, "lastObservedTime": "2026-11-29T10:00:00.000000Z"}}),
+    ("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", True, {"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "minReplicas": 2, "maxReplicas": 5, "targetCPUUtilizationPercentage": 50}}),
+    ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", True, {"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "minReplicas": 2, "maxReplicas": 5,
+                                                                                              "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}},
+                                                                                                          {"type": "Pods", "pods": {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "100"}}}],
+                                                                                              "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60, "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}]}}}}),
+    ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", True, {"spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress", "Egress"],
+                                                                                 "ingress": [{"from": [{"podSelector": {"matchLabels": {"a": "b"}}}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}], "ports": [{"protocol": "TCP", "port": 80, "endPort": 90}]}],
+                                                                                 "egress": [{"to": [{"namespaceSelector": {}}], "ports": [{"port": "http"}]}]}}),
+    ("networking.k8s.io/v1", "Ingress", "ingresses", True, {"spec": {"ingressClassName": "nginx", "defaultBackend": {"service": {"name": "d", "port": {"number": 80}}}, "tls": [{"hosts": ["a.example"], "secretName": "tls"}],
+                                                                     "rules": [{"host": "a.example", "http": {"paths": [{"path": "/x", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"name": "http"}}}}]}}]}}),
+    ("networking.k8s.io/v1", "IngressClass", "ingressclasses", False, {"spec": {"controller": "example.com/ingress", "parameters": {"apiGroup": "k8s.example.com", "kind": "P", "name": "p", "scope": "Cluster"}}}),
+    ("storage.k8s.io/v1", "StorageClass", "storageclasses", False, {"provisioner": "example.com/p", "parameters": {"a": "b"}, "reclaimPolicy": "Retain", "volumeBindingMode": "WaitForFirstConsumer", "allowVolumeExpansion": True, "mountOptions": ["ro"]}),
+    ("storage.k8s.io/v1", "VolumeAttachment", "volumeattachments", False, {"spec": {"attacher": "example.com", "nodeName": "n", "source": {"persistentVolumeName": "pv"}}}),
+    ("storage.k8s.io/v1", "CSIDriver", "csidrivers", False, {"spec": {"attachRequired": False, "podInfoOnMount": True, "volumeLifecycleModes": ["Persistent", "Ephemeral"], "fsGroupPolicy": "File", "tokenRequests": [{"audience": "a", "expirationSeconds": 3600}]}}),
+    ("storage.k8s.io/v1", "CSINode", "csinodes", False, {"spec": {"drivers": [{"name": "d.example.com", "nodeID": "n", "topologyKeys": ["zone"], "allocatable": {"count": 5}}]}}),
+    ("storage.k8s.io/v1", "CSIStorageCapacity", "csistoragecapacities", True, {"storageClassName": "fast", "capacity": "10Gi", "maximumVolumeSize": "1Gi", "nodeTopology": {"matchLabels": {"a": "b"}}}),
+    ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", False, {"value": 1000, "description": "d", "preemptionPolicy": "Never"}),
+    ("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", False, {"handler": "runc", "overhead": {"podFixed": {"cpu": "10m"}}, "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}]}}),
+    ("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", False, {"spec": {"signerName": "example.com/s", "usages": ["client auth"], "request": "bm90IGEgcmVxdWVzdA==", "expirationSeconds": 3600}}),
+    ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "flowschemas", False, {"spec": {"priorityLevelConfiguration": {"name": "global-default"}, "matchingPrecedence": 500, "distinguisherMethod": {"type": "ByUser"},
+                                                                                      "rules": [{"subjects": [{"kind": "User", "user": {"name": "u"}}], "resourceRules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "namespaces": ["*"]}]}]}}),
+    ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", False, {"spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 10, "limitResponse": {"type": "Queue", "queuing": {"queues": 16, "handSize": 4, "queueLengthLimit": 50}}}}}),
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False, {"webhooks": [{"name": "a.example.com", "clientConfig": {"service": {"namespace": "ns", "name": "s", "path": "/p"}}, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                                                                                                                               "rules": [{"operations": ["CREATE"], "apiGroups": ["never.example.com"], "apiVersions": ["v1"], "resources": ["x"]}], "objectSelector": {"matchLabels": {"never": "never"}}}]}),
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False, {"webhooks": [{"name": "a.example.com", "clientConfig": {"url": "https://127.0.0.1:1/x"}, "admissionReviewVersions": ["v1"], "sideEffects": "NoneOnDryRun", "failurePolicy": "Ignore",
+                                                                                                                               "rules": [{"operations": ["CREATE"], "apiGroups": ["never.example.com"], "apiVersions": ["v1"], "resources": ["x"], "scope": "*"}], "reinvocationPolicy": "Never"}]}),
+]
+
+
+def objects(namespace):
+    """(apiVersion, kind, resource, namespace or None, object with apiVersion and kind)"""
+    for version, kind, resource, namespaced, body in OBJECTS:
+        text = copy.deepcopy(body)
+        about = text.get("involvedObject") or text.get("regarding")
+        if about:
+            about["namespace"] = namespace
+        yield version, kind, resource, namespace if namespaced else None, {"apiVersion": version, "kind": kind, "metadata": text.pop("metadata", {}), **text}
