@@ -96,6 +96,23 @@ TEST_CASE("what is no object or no patch is named as upstream names it") {
   CHECK(patched("none", "[]", "strategic-merge-patch+json")["reason"] == "NotFound");
 }
 
+TEST_CASE("a namespace's phase follows from whether it goes") {
+  Fixture f;
+  Document status = {{"status", {{"phase", "Terminating"}}}};
+  Answer a = f.send("PATCH", "/api/v1/namespaces/default/status", status, "application/merge-patch+json");
+  CHECK(a.code == 422);
+  CHECK(a.body["message"] == "Namespace \"default\" is invalid: status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty");
+}
+
+TEST_CASE("a binding that names no node is refused as upstream refuses it") {
+  Fixture f;
+  REQUIRE(f.post(kPods, pod("a")).code == 201);
+  Document binding = {{"apiVersion", "v1"}, {"kind", "Binding"}, {"metadata", {{"name", "a"}}}, {"target", {{"kind", "Pod"}, {"name", "n"}}}};
+  Answer a = f.post(kPods + "/a/binding", binding);
+  CHECK(a.code == 500);
+  CHECK(a.body["message"] == "target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\"");
+}
+
 TEST_CASE("an owner named twice is kept once") {
   Fixture f;
   Document o = config_map("a");
