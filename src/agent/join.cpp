@@ -10,6 +10,7 @@
 #include <onebin/client/https.hpp>
 #include <onebin/client/node_identity.hpp>
 #include <onebin/net/client.hpp>
+#include <onebin/net/tls_error.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -108,7 +109,10 @@ async::Task<Result<ClusterConfig>> fetch_config(std::string server, std::string 
   q.target = "/v1-onebin/config";
   std::unique_ptr<net::HttpClient> client = std::move(*http);
   Result<net::WholeResponse> r = co_await client->fetch(std::move(q), kConfigLimit);
-  if (!r) co_return r.status().with_context("cannot join " + server + " (wrong address, or a token of another cluster whose CA hash differs)");
+  if (!r && net::is_unknown_authority(r.status()))
+    co_return Status(Reason::Unauthorized, "cannot join " + server + ": its CA is not the one whose hash the token carries (" + ca_hash.substr(0, 12) +
+                                               "...): wrong address, or a token of another cluster; give what 'onebin token' prints on that server");
+  if (!r) co_return r.status().with_context("cannot join " + server);
   if (r->status != 200) co_return internal_error(server + " answered " + std::to_string(r->status) + " to /v1-onebin/config: is it an onebin server?");
   co_return cluster_config_from_json(r->body);
 }
@@ -136,7 +140,7 @@ class Session final : public NodeSession {
       if (!bootstrap) co_return bootstrap.status();
       Result<void> got = co_await obtain(bootstrap->get());
       if (!got && got.is(Reason::Unauthorized))
-        co_return Status(Reason::Unauthorized, "the server does not know this token: see 'onebin token list' there, or it has expired");
+        co_return Status(Reason::Unauthorized, "the server does not know this token (or it has expired): give what 'onebin token' prints there");
       if (!got) co_return got.status();
     }
     Result<void> opened = open_transport();

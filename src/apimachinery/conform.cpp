@@ -1,6 +1,7 @@
 // Values made what the schema says they are, in their canonical forms.
 #include "conform.hpp"
 
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/quantity.hpp>
@@ -96,6 +97,7 @@ class Conformer {
 
   Status object(Document& v, const TypeSchema& type, const JsonPath& path, int depth) {
     if (depth > options_.max_depth) return bad_request("nested deeper than " + std::to_string(options_.max_depth));
+    if (is_custom(type)) return custom(v, type, path, depth);
     if (type.shape != Shape::Object) return shaped(v, type, path, depth);
     if (!v.is_object()) return wrong(value_text(v), go_type(type), path);
     auto& members = v.get_ref<Document::object_t&>();
@@ -124,6 +126,47 @@ class Conformer {
   Status wrong(const std::string& value, const std::string& type, const JsonPath& path) const {
     std::string place = go_place(root_, path);
     return bad_request("json: cannot unmarshal " + value + " into Go " + (place.empty() ? "value" : "struct field " + place) + " of type " + type);
+  }
+
+  // Values of a custom resource stay as they are; what its schema doesn't know is reported, and metadata must be metadata.
+  Status custom(Document& v, const TypeSchema& type, const JsonPath& path, int depth) {
+    if (type.shape != Shape::Object) return custom_items(v, type.fields[0], path, depth);
+    if (!v.is_object()) return {};
+    auto& members = v.get_ref<Document::object_t&>();
+    for (auto i = members.begin(); i != members.end();) {
+      JsonPath at{&path, i->first};
+      const FieldSchema* f = type.field(i->first);
+      bool drop = false;
+      if (!f) {
+        if (!type.preserve_unknown) {
+          problems_.unknown(at);
+          drop = !options_.keep_unknown;
+        }
+      } else if (f->is_message()) {
+        bool items = f->is_list() || f->is_map();
+        drop = !items && !is_custom(*f->message) && i->second.is_null();
+        Status s = drop ? Status() : items ? custom_items(i->second, *f, at, depth + 1) : object(i->second, *f->message, at, depth + 1);
+        if (!s) return s;
+      }
+      i = drop ? members.erase(i) : std::next(i);
+    }
+    return {};
+  }
+
+  Status custom_items(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
+    if (!f.is_message()) return {};
+    if (v.is_array()) {
+      for (std::size_t i = 0; i < v.size(); ++i) {
+        JsonPath at{&path, {}, static_cast<std::ptrdiff_t>(i)};
+        RETURN_IF_ERROR(object(v[i], *f.message, at, depth + 1));
+      }
+    } else if (v.is_object()) {
+      for (auto& [key, e] : v.get_ref<Document::object_t&>()) {
+        JsonPath at{&path, key};
+        RETURN_IF_ERROR(object(e, *f.message, at, depth + 1));
+      }
+    }
+    return {};
   }
 
   Status field(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {

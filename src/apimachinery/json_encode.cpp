@@ -1,5 +1,6 @@
 // Document -> JSON text, in the order of the schema, as Go writes the struct that the Document stands for.
 #include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/document.hpp>
 
 #include "go_number.hpp"
@@ -165,7 +166,8 @@ class Writer {
 
 void append_json(std::string& out, const Document& object, const TypeSchema* type) {
   Writer writer(out);
-  if (type) writer.object(&object, *type);
+  // A custom resource's members are sorted, as Go's maps are written.
+  if (type && !is_custom(*type)) writer.object(&object, *type);
   else writer.any(object);
 }
 

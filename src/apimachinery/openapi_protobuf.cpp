@@ -111,8 +111,9 @@ std::string schema(const Document& s, int depth = 0) {
   return out;
 }
 
+// A Parameter, or an item of a list of such, which may also refer to a shared one.
 std::string parameter(const Document& p) {
-  std::string inner, out, item;
+  std::string inner, out;
   auto in = string_at(p, "in");
   if (in == "body") {
     text(inner, 1, p, "description");
@@ -133,14 +134,24 @@ std::string parameter(const Document& p) {
     append_bytes_field(kind, query ? 3 : 4, inner);
     append_bytes_field(out, 2, kind);  // non_body_parameter
   }
-  append_bytes_field(item, 1, out);
+  return out;
+}
+
+std::string parameter_item(const Document& p) {
+  std::string item, reference;
+  if (p.contains("$ref")) {
+    text(reference, 1, p, "$ref");
+    append_bytes_field(item, 2, reference);
+  } else {
+    append_bytes_field(item, 1, parameter(p));
+  }
   return item;
 }
 
 void parameters(std::string& out, std::uint32_t number, const Document& object) {
   const auto& list = member(object, "parameters");
   if (!list.is_array()) return;
-  for (const auto& p : list) append_bytes_field(out, number, parameter(p));
+  for (const auto& p : list) append_bytes_field(out, number, parameter_item(p));
 }
 
 std::string operation(const Document& op) {
@@ -172,7 +183,7 @@ std::string operation(const Document& op) {
 
 std::string path_item(const Document& item) {
   std::string out;
-  static constexpr std::pair<const char*, std::uint32_t> kMethods[] = {{"get", 2}, {"put", 3}, {"post", 4}, {"delete", 5}, {"patch", 8}};
+  static constexpr std::pair<const char*, std::uint32_t> kMethods[] = {{"get", 2}, {"put", 3}, {"post", 4}, {"delete", 5}, {"options", 6}, {"head", 7}, {"patch", 8}};
   for (auto [name, number] : kMethods)
     if (const auto* op = find_member(item, name)) append_bytes_field(out, number, operation(*op));
   parameters(out, 9, item);
@@ -196,6 +207,10 @@ std::string openapi_v2_protobuf(std::string_view swagger_json) {
   if (const auto& all = member(swagger, "definitions"); all.is_object())
     for (const auto& [name, s] : all.items()) named(definitions, 1, name, schema(s));
   append_bytes_field(out, 9, definitions);
+  std::string shared;
+  if (const auto& all = member(swagger, "parameters"); all.is_object())
+    for (const auto& [name, p] : all.items()) named(shared, 1, name, parameter(p));
+  append_bytes_field(out, 10, shared);
   // security: BearerToken with no scopes; its definition an API key in a header.
   std::string requirement, key, item, security;
   named(requirement, 1, "BearerToken", "");

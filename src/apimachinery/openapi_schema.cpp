@@ -13,19 +13,15 @@ std::string dump(const Document& d) { return d.dump(-1, ' ', false, Document::er
 
 Document any_object() { return {{"type", "object"}}; }
 
-void describe(Document& schema, std::string_view text) {
-  if (!text.empty()) schema["description"] = std::string(text);
-}
-
 Document strings(std::span<const std::string_view> texts) {
   Document out = Document::array();
   for (auto t : texts) out.push_back(std::string(t));
   return out;
 }
 
-void add_rules(Document& schema, const FieldSchema& f, Version version) {
+void add_rules(Document& schema, const FieldSchema& f) {
   const FieldRules& r = *f.rules;
-  if (f.is_list()) {
+  if (f.is_list() || f.kind == FieldKind::Bytes) {
     if (f.list_type == ListType::Map) {
       schema["x-kubernetes-list-type"] = "map";
       schema["x-kubernetes-list-map-keys"] = strings(r.list_map_keys);
@@ -41,33 +37,98 @@ void add_rules(Document& schema, const FieldSchema& f, Version version) {
   if (r.patch_strategy & kPatchRetainKeys) strategy += strategy.empty() ? "retainKeys" : ",retainKeys";
   if (!strategy.empty()) schema["x-kubernetes-patch-strategy"] = strategy;
   if (!r.patch_merge_key.empty()) schema["x-kubernetes-patch-merge-key"] = std::string(r.patch_merge_key);
-  if (version == Version::V3 && !r.default_json.empty()) {
-    auto value = Document::parse(r.default_json, nullptr, false);
-    if (!value.is_discarded()) schema["default"] = std::move(value);
-  }
-  describe(schema, r.description);
 }
 
-// A schema of v2 knows less than one of v3: what cannot be said in it is left open.
+// Of a field that is always there the zero value, unless the tables say something else.
+Document default_of(const FieldSchema& f, std::uint8_t facts) {
+  if (!f.rules->default_json.empty() && !(facts & PublishedField::kNoDefault)) {
+    auto value = Document::parse(f.rules->default_json, nullptr, false);
+    if (!value.is_discarded()) return value;
+  }
+  if (f.cardinality != Cardinality::Single) return nullptr;
+  if (f.kind == FieldKind::Message && f.message->shape == Shape::Object) return Document::object();
+  if ((f.omitempty && !(facts & PublishedField::kZeroDefault)) || f.proto_number == 0) return nullptr;
+  switch (f.kind) {
+    case FieldKind::String: return "";
+    case FieldKind::Bool: return false;
+    case FieldKind::Int32:
+    case FieldKind::Int64:
+    case FieldKind::Double: return 0;
+    default: return nullptr;
+  }
+}
+
+// A schema of v2 knows less than one of v3: what cannot be said in it, or what kubectl misreads, is left open. Source:
+// behaviour of k8s.io/apiextensions-apiserver's conversion for /openapi/v2.
 Document as_v2(const Document& v3, int depth) {
   if (!v3.is_object() || depth > 100) return v3;
   Document out = v3;
-  for (const char* name : {"oneOf", "anyOf", "allOf", "not", "nullable", "default", "x-kubernetes-validations"}) out.erase(name);
-  bool open = bool_at(v3, "nullable") || bool_at(v3, "x-kubernetes-int-or-string") || bool_at(v3, "x-kubernetes-preserve-unknown-fields");
-  if (bool_at(v3, "nullable") || bool_at(v3, "x-kubernetes-int-or-string")) out.erase("type");
-  if (open) {
+  for (const char* name : {"oneOf", "anyOf", "allOf", "not", "nullable"}) out.erase(name);
+  bool nullable = bool_at(v3, "nullable"), open = bool_at(v3, "x-kubernetes-preserve-unknown-fields");
+  if (nullable) out.erase("type");
+  if (nullable || open) {
     out.erase("items");
     out.erase("properties");
-    return out;
   }
-  if (auto p = out.find("properties"); p != out.end() && p->is_object())
+  if (string_at(out, "type") == "array" && !out.contains("items")) out.erase("type");
+  if (open && string_at(out, "type") == "object") out.erase("type");
+  if (auto p = out.find("properties"); p != out.end() && p->is_object()) {
+    Document required = Document::array();
+    for (const auto& r : member(out, "required"))
+      if (!r.is_string() || !bool_at(member(*p, r.get<std::string>()), "nullable")) required.push_back(r);
+    if (required.empty()) out.erase("required");
+    else out["required"] = std::move(required);
     for (auto& v : *p) v = as_v2(v, depth + 1);
+  }
+  if (bool_at(member(out, "additionalProperties"), "nullable")) out.erase("required");
   for (const char* name : {"items", "additionalProperties"})
     if (auto i = out.find(name); i != out.end() && i->is_object()) *i = as_v2(*i, depth + 1);
   return out;
 }
 
 }  // namespace
+
+Definitions::Definitions(Version version, const OpenApiTypes& types) : version_(version), types_(types) {
+  for (const auto& p : types.published) published_[p.type][p.field] |= p.facts;
+  for (const KindSchema* k : types.kinds) kind_of_.emplace(k->type, k);
+}
+
+std::uint8_t Definitions::facts(const TypeSchema& type, const FieldSchema& field) const {
+  auto t = published_.find(&type);
+  if (t == published_.end()) return 0;
+  auto f = t->second.find(static_cast<std::uint16_t>(&field - type.fields.data()));
+  return f == t->second.end() ? 0 : f->second;
+}
+
+void Definitions::describe(Document& schema, const std::string& name, std::string_view text) const {
+  if (text.empty() && types_.descriptions)
+    if (auto at = types_.descriptions->find(name); at != types_.descriptions->end()) text = at->second;
+  if (!text.empty()) schema["description"] = std::string(text);
+}
+
+Document Definitions::delete_options(const OpenApiResource& r) {
+  if (types_.delete_options) name_kind(types_.delete_options->name, {r.group, r.version, "DeleteOptions"});
+  if (types_.delete_options) name_kind(types_.delete_options->name, {"", "v1", "DeleteOptions"});
+  return reference(types_.delete_options);
+}
+
+Document Definitions::watch_event(const OpenApiResource& r) {
+  if (types_.watch_event) name_kind(types_.watch_event->name, {r.group, r.version, "WatchEvent"});
+  if (types_.watch_event) name_kind(types_.watch_event->name, {"", "v1", "WatchEvent"});
+  return reference(types_.watch_event);
+}
+
+// What GET /version answers, which is no object of the API.
+Document Definitions::version_info() {
+  Document properties = Document::object(), required = Document::array();
+  for (const char* name : {"buildDate", "compiler", "gitCommit", "gitTreeState", "gitVersion", "goVersion", "major", "minor", "platform"}) {
+    properties[name] = {{"type", "string"}};
+    if (version_ == Version::V3) properties[name]["default"] = "";
+    required.push_back(name);
+  }
+  for (const char* name : {"emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"}) properties[name] = {{"type", "string"}};
+  return builtin("io.k8s.apimachinery.pkg.version.Info", {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}});
+}
 
 Document Definitions::ref(std::string_view name) const {
   return {{"$ref", (version_ == Version::V2 ? "#/definitions/" : "#/components/schemas/") + std::string(name)}};
@@ -76,7 +137,12 @@ Document Definitions::ref(std::string_view name) const {
 void Definitions::define(std::string name, Document schema) { written_[std::move(name)] = dump(schema); }
 
 void Definitions::need(const TypeSchema* type) {
-  if (known_.insert(std::string(type->name)).second) pending_.push_back(type);
+  if (!known_.insert(std::string(type->name)).second) return;
+  pending_.push_back(type);
+  // Of the types that all groups share, those that stand in paths are named there.
+  bool shared = type->has_type_meta && type->name.rfind(kMetaPrefix, 0) == 0 && type != types_.delete_options && type != types_.watch_event;
+  if (shared) name_kind(type->name, {"", "v1", std::string(type->go_name)});
+  if (auto k = kind_of_.find(type); k != kind_of_.end()) name_kind(type->name, {std::string(k->second->group), std::string(k->second->version), std::string(k->second->kind)});
 }
 
 Document Definitions::reference(const TypeSchema* type) {
@@ -95,8 +161,8 @@ Document Definitions::patch() { return builtin(std::string(kMetaPrefix) + "Patch
 Document Definitions::value_schema(const FieldSchema& f) {
   const std::string meta = kMetaPrefix;
   auto number = [](const char* type, const char* format) { return Document{{"type", type}, {"format", format}}; };
-  auto either = [&](const char* other) {
-    return version_ == Version::V2 ? Document{{"type", "string"}} : Document{{"oneOf", {{{"type", other}}, {{"type", "string"}}}}};
+  auto either = [&](const char* first, const char* second) {
+    return version_ == Version::V2 ? Document{{"type", "string"}} : Document{{"oneOf", Document::array({{{"type", first}}, {{"type", second}}})}};
   };
   switch (f.kind) {
     case FieldKind::Bool: return {{"type", "boolean"}};
@@ -105,7 +171,6 @@ Document Definitions::value_schema(const FieldSchema& f) {
     case FieldKind::Double: return number("number", "double");
     case FieldKind::String: {
       Document out = {{"type", "string"}};
-      if (version_ == Version::V3 && !f.rules->enum_values.empty()) out["enum"] = strings(f.rules->enum_values);
       // Formats of validation are not OpenAPI's.
       if (!f.rules->format.empty() && f.rules->format.rfind("k8s-", 0) != 0) out["format"] = std::string(f.rules->format);
       return out;
@@ -114,9 +179,9 @@ Document Definitions::value_schema(const FieldSchema& f) {
     case FieldKind::Time: return builtin(meta + "Time", {{"type", "string"}, {"format", "date-time"}});
     case FieldKind::MicroTime: return builtin(meta + "MicroTime", {{"type", "string"}, {"format", "date-time"}});
     case FieldKind::Duration: return builtin(meta + "Duration", {{"type", "string"}});
-    case FieldKind::Quantity: return builtin("io.k8s.apimachinery.pkg.api.resource.Quantity", either("number"));
+    case FieldKind::Quantity: return builtin("io.k8s.apimachinery.pkg.api.resource.Quantity", either("string", "number"));
     case FieldKind::IntOrString: {
-      Document schema = either("integer");
+      Document schema = either("integer", "string");
       schema["format"] = "int-or-string";
       return builtin("io.k8s.apimachinery.pkg.util.intstr.IntOrString", std::move(schema));
     }
@@ -130,25 +195,40 @@ Document Definitions::value_schema(const FieldSchema& f) {
   return any_object();
 }
 
-Document Definitions::field_schema(const FieldSchema& f) {
-  Document value = value_schema(f), out;
-  if (f.is_list()) {
-    out = {{"type", "array"}, {"items", std::move(value)}};
-  } else if (f.is_map()) {
-    out = {{"type", "object"}, {"additionalProperties", std::move(value)}};
-  } else if (version_ == Version::V3 && value.contains("$ref")) {
-    // Beside $ref nothing else counts in v3.
-    out = {{"allOf", Document::array({std::move(value)})}};
-  } else {
-    out = std::move(value);
-  }
-  if (version_ == Version::V3 && f.cardinality == Cardinality::Single && !f.omitempty && f.proto_number != 0) {
-    if (f.kind == FieldKind::String) out["default"] = "";
-    else if (f.kind == FieldKind::Bool) out["default"] = false;
-    else if (f.kind == FieldKind::Int32 || f.kind == FieldKind::Int64 || f.kind == FieldKind::Double) out["default"] = 0;
-  }
-  add_rules(out, f, version_);
+Document Definitions::field_schema(const TypeSchema& t, const FieldSchema& f) {
+  Document value = value_schema(f), out = Document::object();
+  bool reference = version_ == Version::V3 && !f.is_list() && !f.is_map() && value.contains("$ref");
+  if (f.is_list()) out = {{"type", "array"}, {"items", std::move(value)}};
+  else if (f.is_map()) out = {{"type", "object"}, {"additionalProperties", std::move(value)}};
+  else if (!reference) out = std::move(value);
+  if (version_ == Version::V3)
+    if (Document v = default_of(f, facts(t, f)); !v.is_null()) out["default"] = std::move(v);
+  add_rules(out, f);
+  describe(out, std::string(t.name) + "." + std::string(f.json_name), f.rules->description);
+  if (!reference) return out;
+  if (out.empty()) return value;
+  out["allOf"] = Document::array({std::move(value)});  // beside $ref nothing else counts in v3
   return out;
+}
+
+// A struct of which one member is set, and the one that says which.
+Document Definitions::unions(const TypeSchema& t) const {
+  Document u = Document::object(), fields = Document::object();
+  bool is_union = false;
+  for (const auto& f : t.fields) {
+    auto known = facts(t, f);
+    if (known & PublishedField::kUnion) is_union = true;
+    if (known & PublishedField::kDiscriminator) {
+      u["discriminator"] = f.json_name;
+      continue;
+    }
+    std::string go(f.json_name);
+    if (!go.empty() && go[0] >= 'a' && go[0] <= 'z') go[0] = static_cast<char>(go[0] - 32);
+    fields[std::string(f.json_name)] = go;
+  }
+  if (!is_union) return nullptr;
+  u["fields-to-discriminateBy"] = std::move(fields);
+  return Document::array({std::move(u)});
 }
 
 Document Definitions::type_schema(const TypeSchema& t) {
@@ -158,8 +238,8 @@ Document Definitions::type_schema(const TypeSchema& t) {
       out = any_object();
       Document properties = Document::object(), required = Document::array();
       for (const auto& f : t.fields) {
-        properties[std::string(f.json_name)] = field_schema(f);
-        if (f.required) required.push_back(std::string(f.json_name));
+        properties[std::string(f.json_name)] = field_schema(t, f);
+        if (f.required && !(facts(t, f) & PublishedField::kNotRequired)) required.push_back(std::string(f.json_name));
       }
       if (!properties.empty()) out["properties"] = std::move(properties);
       if (!required.empty()) {
@@ -168,29 +248,54 @@ Document Definitions::type_schema(const TypeSchema& t) {
       }
       if (t.atomicity == Atomicity::Atomic) out["x-kubernetes-map-type"] = "atomic";
       if (t.preserve_unknown) out["x-kubernetes-preserve-unknown-fields"] = true;
+      if (Document u = unions(t); !u.is_null()) out["x-kubernetes-unions"] = std::move(u);
       break;
     }
     case Shape::Array: out = {{"type", "array"}, {"items", value_schema(t.fields[0])}}; break;
     case Shape::Map: out = {{"type", "object"}, {"additionalProperties", value_schema(t.fields[0])}}; break;
     default: out = Document::object();  // one of several forms, which is more than OpenAPI of these versions can say
   }
-  describe(out, t.description);
+  describe(out, std::string(t.name), t.description);
   return out;
 }
 
 void Definitions::name_kind(std::string_view definition, GroupVersionKind kind) { kinds_[std::string(definition)].insert(std::move(kind)); }
 
-Document Definitions::custom_schema(const OpenApiResource& r) {
-  Document out = r.schema ? (version_ == Version::V2 ? as_v2(*r.schema, 0) : *r.schema) : any_object();
-  if (!out.is_object()) out = any_object();
-  if (!r.schema) out["x-kubernetes-preserve-unknown-fields"] = true;
-  bool open_v2 = version_ == Version::V2 && bool_at(out, "x-kubernetes-preserve-unknown-fields");
-  if (open_v2) return out;
-  auto& properties = object_at(out, "properties");
-  properties["apiVersion"] = {{"type", "string"}};
-  properties["kind"] = {{"type", "string"}};
+// What every resource has beside what its definition says.
+void Definitions::add_resource_fields(Document& schema) {
+  auto& properties = object_at(schema, "properties");
+  properties["apiVersion"] = {{"type", "string"}, {"description", "APIVersion defines the version of the API that this object is written in."}};
+  properties["kind"] = {{"type", "string"}, {"description", "Kind names the type of this object."}};
   Document meta = reference(types_.object_meta);
-  properties["metadata"] = version_ == Version::V3 && meta.contains("$ref") ? Document{{"allOf", Document::array({std::move(meta)})}} : std::move(meta);
+  if (version_ == Version::V3 && meta.contains("$ref")) meta = {{"allOf", Document::array({std::move(meta)})}};
+  meta["description"] = "Standard object's metadata.";
+  properties["metadata"] = std::move(meta);
+}
+
+void Definitions::add_embedded(Document& schema, int depth) {
+  if (!schema.is_object() || depth > 100) return;
+  if (auto p = schema.find("properties"); p != schema.end() && p->is_object())
+    for (auto& v : *p) add_embedded(v, depth + 1);
+  for (const char* name : {"items", "additionalProperties"})
+    if (auto i = schema.find(name); i != schema.end()) add_embedded(*i, depth + 1);
+  // In v2 named properties would make kubectl refuse all others.
+  if (version_ == Version::V2 && bool_at(schema, "x-kubernetes-preserve-unknown-fields")) return;
+  if (!bool_at(schema, "x-kubernetes-embedded-resource")) return;
+  add_resource_fields(schema);
+  auto& required = array_at(schema, "required");
+  for (const char* name : {"kind", "apiVersion"})
+    if (std::find(required.begin(), required.end(), name) == required.end()) required.push_back(name);
+}
+
+Document Definitions::custom_schema(const OpenApiResource& r) {
+  if (!r.schema || !r.schema->is_object()) return any_object();
+  Document out = any_object();
+  if (version_ == Version::V3 || !bool_at(*r.schema, "x-kubernetes-preserve-unknown-fields")) {
+    out = version_ == Version::V2 ? as_v2(*r.schema, 0) : *r.schema;
+    add_embedded(out, 0);
+    add_resource_fields(out);
+  }
+  if (const Document* fields = find_member(*r.schema, "x-kubernetes-selectable-fields")) out["x-kubernetes-selectable-fields"] = *fields;
   return out;
 }
 

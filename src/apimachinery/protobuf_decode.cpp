@@ -1,6 +1,7 @@
 // protobuf -> Document: what Go's JSON of the decoded object would be, without its nulls: empty values that omitempty
 // leaves out are absent, structs that are not pointers are there.
 #include <onebin/apimachinery/document.hpp>
+#include <onebin/apimachinery/field_mask.hpp>
 #include <onebin/apimachinery/quantity.hpp>
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/time.hpp>
@@ -18,13 +19,15 @@ struct Raw {
   int wire_type = wire::kBytes;
   std::uint64_t varint = 0;
   std::string_view bytes;
+  const FieldMask* mask = nullptr;  // what is wanted of it
 };
 
 class Decoder {
  public:
   explicit Decoder(int max_depth) : max_depth_(max_depth) {}
 
-  Status message(std::string_view bytes, const TypeSchema& type, Document& out, int depth) {
+  // `base`: where an embedded struct's fields begin in the mask of the object that they belong to.
+  Status message(std::string_view bytes, const TypeSchema& type, Document& out, int depth, const FieldMask* mask = nullptr, std::size_t base = 0) {
     if (depth > max_depth_) return wire::malformed("nested deeper than " + std::to_string(max_depth_));
     if (type.shape != Shape::Object) return shaped(bytes, type, out, depth);
     if (!out.is_object()) out = Document::object();
@@ -34,11 +37,12 @@ class Decoder {
       if (!e) continue;
       if (e->embedded) {
         if (r.wire_type() != wire::kBytes) return wrong(type, "embedded struct");
-        RETURN_IF_ERROR(message(r.bytes(), *e->embedded, out, depth + 1));
+        RETURN_IF_ERROR(message(r.bytes(), *e->embedded, out, depth + 1, mask, base + e->first));
         continue;
       }
+      if (mask && !mask->wants(base + e->first)) continue;
       const FieldSchema& f = type.fields[e->first];
-      Raw raw{r.wire_type(), r.varint(), r.wire_type() == wire::kBytes ? r.bytes() : std::string_view()};
+      Raw raw{r.wire_type(), r.varint(), r.wire_type() == wire::kBytes ? r.bytes() : std::string_view(), mask ? mask->below(base + e->first) : nullptr};
       RETURN_IF_ERROR(field(raw, f, f.cardinality, out, depth));
     }
     if (r.failed()) return wrong(type, "message");
@@ -57,7 +61,7 @@ class Decoder {
       case Cardinality::Optional: {
         if (f.is_message()) {  // a second occurrence adds to the first, as in upstream
           if (raw.wire_type != wire::kBytes) return wrong(f);
-          return message(raw.bytes, *f.message, object[std::string(f.json_name)], depth + 1);
+          return message(raw.bytes, *f.message, object[std::string(f.json_name)], depth + 1, raw.mask);
         }
         Document v;
         RETURN_IF_ERROR(value(raw, f, v, depth));
@@ -72,7 +76,7 @@ class Decoder {
         if (raw.wire_type != wire::kBytes || !wire::read_map_entry(raw.bytes, entry)) return wrong(f);
         Document& map = object[std::string(f.json_name)];
         if (!map.is_object()) map = Document::object();
-        Raw inner{entry.has_value ? entry.wire_type : wire::wire_type_of(f.kind), entry.varint, entry.bytes};
+        Raw inner{entry.has_value ? entry.wire_type : wire::wire_type_of(f.kind), entry.varint, entry.bytes, raw.mask};
         Document v;
         RETURN_IF_ERROR(value(inner, f, v, depth));
         map[valid_utf8(entry.key)] = std::move(v);
@@ -93,7 +97,7 @@ class Decoder {
     // Packed numbers: bare varints, or 8 bytes each.
     std::string_view rest = raw.bytes;
     while (!rest.empty()) {
-      Raw one{wire::wire_type_of(f.kind), 0, {}};
+      Raw one{wire::wire_type_of(f.kind), 0, {}, nullptr};
       if (one.wire_type == wire::kFixed64) {
         if (rest.size() < 8) return wrong(f);
         for (unsigned i = 0; i < 8; ++i) one.varint |= static_cast<std::uint64_t>(static_cast<unsigned char>(rest[i])) << (8 * i);
@@ -144,7 +148,7 @@ class Decoder {
       }
       case FieldKind::String: out = valid_utf8(raw.bytes); return {};
       case FieldKind::Bytes: out = base64_encode(raw.bytes); return {};
-      case FieldKind::Message: return message(raw.bytes, *f.message, out, depth + 1);
+      case FieldKind::Message: return message(raw.bytes, *f.message, out, depth + 1, raw.mask);
       default: return value_type(raw.bytes, f, out);
     }
   }
@@ -203,7 +207,7 @@ class Decoder {
       const ProtoEntry* e = type.entry(r.number());
       if (!e) continue;
       const FieldSchema& f = type.fields[e->first];
-      Raw raw{r.wire_type(), r.varint(), r.wire_type() == wire::kBytes ? r.bytes() : std::string_view()};
+      Raw raw{r.wire_type(), r.varint(), r.wire_type() == wire::kBytes ? r.bytes() : std::string_view(), nullptr};
       RETURN_IF_ERROR(field(raw, f, wire::wire_cardinality(type, f), parts, depth));
     }
     if (r.failed()) return wrong(type, "message");
@@ -225,9 +229,55 @@ class Decoder {
 
 }  // namespace
 
+void FieldMask::add(const TypeSchema& type, std::string_view path) {
+  if (of_field_.empty()) of_field_.resize(type.fields.size());
+  std::size_t dot = path.find('.');
+  int index = type.index_of(path.substr(0, dot));
+  if (index < 0) return;
+  std::uint8_t& at = of_field_[static_cast<std::size_t>(index)];
+  const TypeSchema* below = type.fields[static_cast<std::size_t>(index)].message;
+  if (at == 1) return;
+  if (dot == std::string_view::npos || !below || below->shape != Shape::Object) {
+    at = 1;
+    return;
+  }
+  if (at == 0) {
+    below_.emplace_back();
+    at = static_cast<std::uint8_t>(below_.size() + 1);
+  }
+  below_[at - 2u].add(*below, path.substr(dot + 1));
+}
+
+FieldMask FieldMask::of(const TypeSchema& type, std::span<const std::string_view> paths) {
+  FieldMask mask;
+  mask.of_field_.resize(type.fields.size());
+  for (std::string_view p : paths) mask.add(type, p);
+  return mask;
+}
+
+FieldMask FieldMask::without_managed_fields(const TypeSchema& type) {
+  FieldMask mask;
+  mask.of_field_.assign(type.fields.size(), 1);
+  int meta = type.index_of("metadata");
+  const TypeSchema* below = meta < 0 ? nullptr : type.fields[static_cast<std::size_t>(meta)].message;
+  int managed = below ? below->index_of("managedFields") : -1;
+  if (managed < 0) return mask;
+  mask.of_field_[static_cast<std::size_t>(meta)] = 2;
+  mask.below_.emplace_back().of_field_.assign(below->fields.size(), 1);
+  mask.below_[0].of_field_[static_cast<std::size_t>(managed)] = 0;
+  return mask;
+}
+
 Result<Document> decode_message(std::string_view bytes, const TypeSchema& type, int max_depth) {
   Document out;
   RETURN_IF_ERROR(Decoder(max_depth).message(bytes, type, out, 0));
+  return out;
+}
+
+Result<Document> decode_masked(std::string_view bytes, const TypeSchema& type, const FieldMask& mask) {
+  constexpr int kMaxDepth = 128;
+  Document out;
+  RETURN_IF_ERROR(Decoder(kMaxDepth).message(bytes, type, out, 0, &mask));
   return out;
 }
 

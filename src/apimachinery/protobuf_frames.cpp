@@ -5,6 +5,7 @@ namespace onebin::apimachinery {
 
 Result<Envelope> open_envelope(std::string_view bytes) {
   if (bytes.substr(0, 4) != kProtobufMagic) return wire::malformed("the body doesn't begin with k8s\\0");
+  if (bytes.size() == 4) return wire::malformed("the body is empty");
   Envelope e;
   ProtoReader r(bytes.substr(4));
   while (r.next()) {

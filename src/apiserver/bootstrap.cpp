@@ -1,9 +1,15 @@
 #include "apiserver/bootstrap.hpp"
 
 #include "apiserver/allocators.hpp"
+#include "apiserver/default_objects.hpp"
 #include "apiserver/local_transport.hpp"
+#include "apiserver/rbac/reconcile.hpp"
+#include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/document.hpp>
+#include <onebin/async/all.hpp>
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/log.hpp>
 
 namespace onebin::apiserver {
@@ -30,12 +36,12 @@ async::Task<Result<void>> ensure(client::Transport* t, std::string path, Documen
 }
 
 async::Task<Result<void>> make_namespaces(client::Transport* t) {
+  std::vector<async::Task<Result<void>>> tasks;
   for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
     Document d = {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}};
-    Result<void> r = co_await ensure(t, "/api/v1/namespaces", std::move(d));
-    if (!r) co_return r;
+    tasks.push_back(ensure(t, "/api/v1/namespaces", std::move(d)));
   }
-  co_return Result<void>();
+  co_return co_await async::all(std::move(tasks));
 }
 
 Document kubernetes_service(const Allocators& allocators) {
@@ -62,22 +68,22 @@ async::Task<Result<void>> put(client::Transport* t, std::string collection, Docu
 async::Task<Result<void>> make_kubernetes_service(client::Transport* t, Core* core) {
   Document service = kubernetes_service(*core->allocators);
   service["spec"]["ports"][0]["targetPort"] = core->options.advertise_port;
-  Result<void> r = co_await ensure(t, "/api/v1/namespaces/default/services", std::move(service));
-  if (!r) co_return r;
+  std::vector<async::Task<Result<void>>> tasks;
+  tasks.push_back(ensure(t, "/api/v1/namespaces/default/services", std::move(service)));
   const std::string& address = core->options.advertise_address;
-  if (address.empty()) co_return Result<void>();
+  if (address.empty()) co_return co_await async::all(std::move(tasks));
   Document port = {{"name", "https"}, {"port", core->options.advertise_port}, {"protocol", "TCP"}};
   Document endpoints = {{"apiVersion", "v1"}, {"kind", "Endpoints"},
                         {"metadata", {{"name", "kubernetes"}, {"namespace", "default"}, {"labels", {{"endpointslice.kubernetes.io/skip-mirror", "true"}}}}},
                         {"subsets", Document::array({{{"addresses", Document::array({{{"ip", address}}})}, {"ports", Document::array({port})}}})}};
-  r = co_await put(t, "/api/v1/namespaces/default/endpoints", std::move(endpoints));
-  if (!r) co_return r;
+  tasks.push_back(put(t, "/api/v1/namespaces/default/endpoints", std::move(endpoints)));
   Document slice = {{"apiVersion", "discovery.k8s.io/v1"}, {"kind", "EndpointSlice"},
                     {"metadata", {{"name", "kubernetes"}, {"namespace", "default"}, {"labels", {{"kubernetes.io/service-name", "kubernetes"}}}}},
                     {"addressType", address.find(':') == std::string::npos ? "IPv4" : "IPv6"},
                     {"endpoints", Document::array({{{"addresses", Document::array({address})}, {"conditions", {{"ready", true}}}}})},
                     {"ports", Document::array({port})}};
-  co_return co_await put(t, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", std::move(slice));
+  tasks.push_back(put(t, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", std::move(slice)));
+  co_return co_await async::all(std::move(tasks));
 }
 
 // What the addresses of Services are taken from, for whoever asks the API.
@@ -98,6 +104,44 @@ async::Task<Result<void>> make_default_service_cidr(client::Transport* t, Core* 
   co_return Result<void>();
 }
 
+BootstrapWrite write_of(const char* method, std::string path, const Document& body, bool exists_is_fine) {
+  BootstrapWrite w;
+  w.request.method = method;
+  w.request.path = std::move(path);
+  w.request.accept = w.request.content_type = "application/json";
+  w.request.body = body.dump();
+  w.exists_is_fine = exists_is_fine;
+  return w;
+}
+
+// Priority levels, flow schemas and APIServices: what is missing is made, and the spec put right of what is kept up to date.
+async::Task<Result<void>> make_default_objects(client::Transport* t, Core* core) {
+  std::vector<BootstrapWrite> writes;
+  auto plan = [&](const char* group, const char* resource, const std::vector<Document>& wanted) {
+    Served* served = core->registry.find(group, "v1", resource);
+    std::string collection = std::string("/apis/") + group + "/v1/" + resource;
+    for (const Document& d : wanted) {
+      std::string name(apimachinery::name_of(d));
+      const CacheEntry* kept = served->cache->find("", name);
+      if (!kept) {
+        writes.push_back(write_of("POST", collection, d, true));
+        continue;
+      }
+      Result<Document> old = decode_stored(*served, kept->object);
+      const Document* annotation = old ? apimachinery::find_member(apimachinery::annotations_of(*old), "apf.kubernetes.io/autoupdate-spec") : nullptr;
+      if (!annotation || *annotation != "true") continue;
+      Document& spec = apimachinery::object_at(*old, "spec");
+      if (apimachinery::semantically_equal(spec, apimachinery::member(d, "spec"))) continue;
+      spec = apimachinery::member(d, "spec");
+      writes.push_back(write_of("PUT", collection + "/" + name, *old, false));
+    }
+  };
+  plan("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", default_priority_levels());
+  plan("flowcontrol.apiserver.k8s.io", "flowschemas", default_flow_schemas());
+  plan("apiregistration.k8s.io", "apiservices", local_api_services());
+  co_return co_await send_all(t, std::move(writes));
+}
+
 async::Task<void> run_background(Core* core, std::unique_ptr<client::Transport> transport) {
   co_await core->security.background->run(transport.get());
 }
@@ -108,10 +152,13 @@ async::Task<Result<void>> bootstrap(Core* core) {
   std::unique_ptr<client::Transport> t = make_local_transport(*core, system_user("system:apiserver", {std::string(kMastersGroup)}));
   Result<void> r = co_await make_namespaces(t.get());
   if (!r) co_return r;
-  r = co_await bootstrap_security(*t, core->cacher, core->options);
-  if (!r) co_return r;
-  r = co_await make_kubernetes_service(t.get(), core);
-  if (r) r = co_await make_default_service_cidr(t.get(), core);
+  // All the rest at once: a first start's many writes then share a few commits.
+  std::vector<async::Task<Result<void>>> tasks;
+  tasks.push_back(bootstrap_security(*t, core->cacher, core->options));
+  tasks.push_back(make_kubernetes_service(t.get(), core));
+  tasks.push_back(make_default_service_cidr(t.get(), core));
+  tasks.push_back(make_default_objects(t.get(), core));
+  r = co_await async::all(std::move(tasks));
   if (r && core->security.background) core->group().spawn(run_background(core, std::move(t)));
   co_return r;
 }

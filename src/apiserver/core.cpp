@@ -1,12 +1,16 @@
 #include "apiserver/core.hpp"
 
+#include "apiserver/admission/resource_quota.hpp"
 #include "apiserver/allocators.hpp"
 #include "apiserver/authn/impersonation.hpp"
 #include "apiserver/bootstrap.hpp"
+#include "apiserver/crd/custom_kind.hpp"
+#include "apiserver/crd/definitions.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/discovery.hpp"
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/kubelet_clients.hpp"
+#include "apiserver/local_transport.hpp"
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
@@ -101,11 +105,16 @@ async::Task<Result<void>> Core::start() {
   Result<Security> s = make_security({&options, &cacher, rng_, clock_});
   if (!s) co_return s.status();
   security = std::move(*s);
+  if (!options.disable_admission_plugins.count("ResourceQuota"))
+    security.admission.add(make_resource_quota(cacher, make_local_transport(*this, system_user("system:apiserver", {std::string(kMastersGroup)}))));
   allocators = std::make_unique<Allocators>(options, cacher);
   discovery = std::make_unique<DiscoveryCache>(*this);
   kubelets = std::make_unique<KubeletClients>(*this);
   Result<void> started = co_await cacher.start();
   if (!started) co_return started.status();
+  definitions = std::make_unique<Definitions>(*this);
+  Result<void> defined = co_await definitions->start();
+  if (!defined) co_return defined;
   Result<void> booted = co_await bootstrap(this);
   if (!booted) co_return booted.status();
   ready_ = true;
@@ -204,6 +213,7 @@ async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo*
   c->served = registry.find(c->info.group, c->info.version, c->info.resource);
   if (!c->served && !c->local && !registry.has_group_version(c->info.group, c->info.version)) co_return Result<void>();
   if (!c->served) co_return generic_not_found();
+  c->served_held = c->served->shared_from_this();
   bool scoped_right = c->served->namespaced() || c->info.ns.empty() || c->info.resource == "namespaces";
   if (!scoped_right) co_return generic_not_found();
   co_return Result<void>();
@@ -213,6 +223,7 @@ Handling Core::dispatch(RequestContext* c) {
   const RequestInfo& i = c->info;
   if (!i.is_resource) co_return co_await handle_non_resource(c);
   if (!c->served) co_return co_await page_not_found(c);
+  if (c->served->custom && !c->served->custom->deprecation_warning.empty()) c->warnings.push_back(c->served->custom->deprecation_warning);
   if (!i.subresource.empty()) co_return co_await handle_subresource(c);
   if (!c->served->cache) co_return co_await handle_virtual(c);
   if (c->served->namespaced() && i.ns.empty() && i.verb != "list" && i.verb != "watch") co_return generic_not_found();

@@ -17,6 +17,7 @@
 namespace onebin::apiserver {
 
 class Allocators;
+class Definitions;
 class DiscoveryCache;
 class KubeletClients;
 
@@ -32,6 +33,7 @@ struct RequestContext {
   std::string audit_id;
   std::vector<std::string> warnings;
   Served* served = nullptr;
+  std::shared_ptr<Served> served_held;  // keeps a custom resource's tables while the request runs
   bool local = false;
   WallTime now;
 
@@ -71,6 +73,7 @@ class Core {
   Security security;
   std::unique_ptr<Allocators> allocators;
   std::unique_ptr<DiscoveryCache> discovery;
+  std::unique_ptr<Definitions> definitions;
   std::unique_ptr<KubeletClients> kubelets;
 
  private:

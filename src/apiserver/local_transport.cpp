@@ -3,6 +3,7 @@
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/watch.hpp"
 #include "apiserver/errors.hpp"
+#include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 
@@ -61,7 +62,8 @@ net::Request make_request(client::ApiRequest in, const std::string& agent) {
 
 class LocalWatch final : public client::WatchStream {
  public:
-  LocalWatch(std::unique_ptr<WatchSource> source, Served* served) : source_(std::move(source)), served_(served) {}
+  LocalWatch(std::unique_ptr<WatchSource> source, std::shared_ptr<Served> served, bool metadata)
+      : served_(std::move(served)), source_(std::move(source)), metadata_(metadata || served_->json_stored) {}
 
   async::Task<Result<std::vector<client::WatchEvent>>> next() override {
     Result<std::vector<WatchOutput>> outputs = co_await source_->next();
@@ -81,9 +83,15 @@ class LocalWatch final : public client::WatchStream {
       e.type = o.type;
       e.resource_version = o.revision;
       if (o.type == WatchType::Bookmark) {
-        Result<std::string> object = bookmark_object(*served_, o.revision, o.initial_end, Format::Protobuf, Transform::None, {});
+        Result<std::string> object = bookmark_object(*served_, o.revision, o.initial_end, Format::Protobuf, metadata_ ? Transform::PartialMetadata : Transform::None, "v1");
         if (!object) co_return object.status();
         e.object = make_bytes(std::move(*object));
+      } else if (metadata_) {
+        // Components of this process read protobuf: of a custom resource its metadata, which is all that they decide on.
+        std::string bytes;
+        Status s = append_partial_metadata(bytes, o.object, Format::Protobuf, "v1");
+        if (!s) co_return s;
+        e.object = make_bytes(std::move(bytes));
       } else if (served_->converts()) {
         std::string bytes;
         Status s = append_object(bytes, *served_, o.object, Format::Protobuf);
@@ -98,8 +106,9 @@ class LocalWatch final : public client::WatchStream {
   }
 
  private:
+  std::shared_ptr<Served> served_;  // outlives the source, which refers to it
   std::unique_ptr<WatchSource> source_;
-  Served* served_;
+  bool metadata_;  // objects as PartialObjectMetadata
   bool failed_ = false;
 };
 
@@ -137,7 +146,8 @@ class LocalTransport final : public client::Transport {
     if (!o) co_return o.status();
     Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(&c, std::move(*o));
     if (!source) co_return source.status();
-    std::unique_ptr<client::WatchStream> stream = std::make_unique<LocalWatch>(std::move(*source), c.served);
+    bool metadata = r.headers.get("Accept").find("as=PartialObjectMetadata") != std::string_view::npos;
+    std::unique_ptr<client::WatchStream> stream = std::make_unique<LocalWatch>(std::move(*source), c.served_held, metadata);
     co_return Result<std::unique_ptr<client::WatchStream>>(std::move(stream));
   }
 

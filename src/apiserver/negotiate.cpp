@@ -12,6 +12,7 @@ namespace onebin::apiserver {
 std::string_view media_type(Format f) {
   switch (f) {
     case Format::Yaml: return "application/yaml";
+    case Format::Cbor: return "application/cbor";
     case Format::Protobuf: return "application/vnd.kubernetes.protobuf";
     default: return "application/json";
   }
@@ -46,10 +47,11 @@ int specificity(const MediaClause& c) {
   return 2;
 }
 
-bool format_of(std::string_view type, bool watch, Format& out) {
+bool format_of(std::string_view type, bool watch, bool cbor, Format& out) {
   if (type == "application/json" || type == "*/*" || type == "application/*") out = Format::Json;
   else if (type == "application/vnd.kubernetes.protobuf") out = Format::Protobuf;
   else if (type == "application/yaml" && !watch) out = Format::Yaml;
+  else if (cbor && (type == "application/cbor" || (watch && type == "application/cbor-seq"))) out = Format::Cbor;
   else return false;
   return true;
 }
@@ -75,6 +77,7 @@ std::vector<MediaClause> parse_accept(std::string_view header) {
 
 std::string Negotiated::content_type(bool watch) const {
   std::string t(media_type(format));
+  if (watch && format == Format::Cbor) t += "-seq";
   if (watch && format != Format::Yaml) {
     if (transform != Transform::None) {
       t += ";as=";
@@ -86,13 +89,13 @@ std::string Negotiated::content_type(bool watch) const {
   return t;
 }
 
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch) {
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor, bool no_protobuf) {
   Negotiated n;
   auto clauses = parse_accept(accept);
   bool found = clauses.empty();
   for (const auto& c : clauses) {
     Format f;
-    if (c.q <= 0 || !format_of(c.type, watch, f)) continue;
+    if (c.q <= 0 || !format_of(c.type, watch, cbor, f)) continue;
     std::string_view as = c.param("as"), v = c.param("v"), g = c.param("g");
     Transform t = Transform::None;
     if (!as.empty()) {
@@ -103,6 +106,7 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
       else continue;
       if (t == Transform::Table && f == Format::Protobuf) continue;
     }
+    if (no_protobuf && t == Transform::None && f == Format::Protobuf) continue;
     n.format = f;
     n.transform = t;
     n.transform_version = v;
@@ -117,11 +121,12 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
   return n;
 }
 
-Result<Format> body_format(std::string_view content_type) {
+Result<Format> body_format(std::string_view content_type, bool cbor) {
   std::string type = to_lower(trim(content_type.substr(0, content_type.find(';'))));
   if (type.empty() || type == "application/json") return Format::Json;
   if (type == "application/vnd.kubernetes.protobuf") return Format::Protobuf;
   if (type == "application/yaml") return Format::Yaml;
+  if (type == "application/cbor" && cbor) return Format::Cbor;
   return Status(Reason::UnsupportedMediaType,
                 "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, "
                 "application/vnd.kubernetes.protobuf");

@@ -10,7 +10,7 @@
 
 namespace onebin::apiserver {
 
-enum class Format : unsigned char { Json, Yaml, Protobuf };
+enum class Format : unsigned char { Json, Yaml, Protobuf, Cbor };
 std::string_view media_type(Format f);  // "application/json"
 
 enum class Transform : unsigned char { None, Table, PartialMetadata, PartialMetadataList };
@@ -37,9 +37,11 @@ struct Negotiated {
 };
 
 // `user_agent` and `query` decide on pretty printing, as upstream: asked for by pretty=1, or by curl and browsers.
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch);
+// `cbor`: whether that format is served (feature gate CBORServingAndStorage).
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor = false,
+                             bool no_protobuf = false);
 
 // The format of a body; UnsupportedMediaType for what is none of ours. Empty: JSON.
-Result<Format> body_format(std::string_view content_type);
+Result<Format> body_format(std::string_view content_type, bool cbor = false);
 
 }  // namespace onebin::apiserver

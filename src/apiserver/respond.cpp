@@ -1,9 +1,13 @@
 #include "apiserver/respond.hpp"
 
+#include "apiserver/cache/stored_json.hpp"
 #include "apiserver/errors.hpp"
+#include "apiserver/json_indent.hpp"
 
 #include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
 #include <algorithm>
@@ -14,7 +18,9 @@ namespace onebin::apiserver {
 using apimachinery::TypeSchema;
 
 Result<Negotiated> negotiate_for(const RequestContext& c, bool watch) {
-  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch);
+  // Custom resources have no protobuf form; what stands for them (metadata, a Scale, a Status) has.
+  bool no_protobuf = c.served && c.served->json_stored && c.info.subresource != "scale";
+  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor, no_protobuf);
 }
 
 namespace {
@@ -80,7 +86,7 @@ net::Headers answer_headers(const RequestContext& c, std::string content_type) {
 
 bool accepts_gzip(const RequestContext& c) {
   for (const auto& part : c.request.headers.list("Accept-Encoding"))
-    if (starts_with(part, "gzip") && part.find("q=0") == std::string::npos) return true;
+    if (part == "gzip") return true;  // upstream knows no weights
   return false;
 }
 
@@ -98,28 +104,66 @@ std::string gzip(std::string_view data) {
   return out;
 }
 
+std::string gzip_stored(std::string_view data) {
+  std::string out("\x1f\x8b\x08\0\0\0\0\0\4\xff", 10);
+  auto little = [&out](std::uint64_t v, int bytes) {
+    for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(v >> 8 * i));
+  };
+  std::string_view rest = data;
+  do {
+    std::string_view block = rest.substr(0, 65535);
+    rest.remove_prefix(block.size());
+    out.push_back(rest.empty() ? 1 : 0);
+    little(block.size(), 2);
+    little(~block.size(), 2);
+    out += block;
+  } while (!rest.empty());
+  little(crc32_z(0, reinterpret_cast<const Bytef*>(data.data()), data.size()), 4);
+  little(data.size(), 4);
+  return out;
+}
+
 struct BodySink::Deflater {
   z_stream z{};
   std::string buffer = std::string(32 * 1024, '\0');
   ~Deflater() { deflateEnd(&z); }
 };
 
-BodySink::BodySink(RequestContext* c, bool compress) : c_(c) {
-  if (!compress) return;
-  deflater_ = std::make_unique<Deflater>();
-  if (deflateInit2(&deflater_->z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) deflater_.reset();
-}
+BodySink::BodySink(RequestContext* c) : c_(c) {}
 BodySink::~BodySink() = default;
 
 Handling BodySink::start(int code, net::Headers headers) {
-  if (deflater_) {
-    headers.add("Content-Encoding", "gzip");
-    headers.add("Vary", "Accept-Encoding");
+  code_ = code;
+  headers_ = std::move(headers);
+  if (!accepts_gzip(*c_)) co_return co_await decide(false);
+  co_return Result<void>();
+}
+
+Handling BodySink::decide(bool compress) {
+  decided_ = true;
+  if (compress) {
+    deflater_ = std::make_unique<Deflater>();
+    if (deflateInit2(&deflater_->z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) deflater_.reset();
   }
-  co_return co_await c_->writer.start(code, std::move(headers));
+  if (deflater_) {
+    headers_.add("Content-Encoding", "gzip");
+    headers_.add("Vary", "Accept-Encoding");
+  }
+  Result<void> r = co_await c_->writer.start(code_, std::move(headers_));
+  if (!r || held_.empty()) co_return r;
+  std::string held = std::move(held_);
+  held_ = std::string();
+  co_return co_await put(held);
 }
 
 Handling BodySink::write(std::string_view chunk) {
+  if (decided_) co_return co_await put(chunk);
+  held_ += chunk;
+  if (held_.size() > kGzipThreshold) co_return co_await decide(true);
+  co_return Result<void>();
+}
+
+Handling BodySink::put(std::string_view chunk) {
   if (!deflater_) co_return co_await c_->writer.write(chunk);
   z_stream& z = deflater_->z;
   z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(chunk.data()));
@@ -137,6 +181,10 @@ Handling BodySink::write(std::string_view chunk) {
 }
 
 Handling BodySink::finish() {
+  if (!decided_) {
+    Result<void> r = co_await decide(false);
+    if (!r) co_return r;
+  }
   if (deflater_) {
     z_stream& z = deflater_->z;
     int state = Z_OK;
@@ -155,45 +203,22 @@ Handling BodySink::finish() {
 std::string indent_json(std::string_view in) {
   std::string out;
   out.reserve(in.size() * 3 / 2);
-  int depth = 0;
-  bool quoted = false;
-  auto line = [&] { out.push_back('\n'); out.append(static_cast<std::size_t>(depth) * 2, ' '); };
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    char ch = in[i];
-    if (quoted) {
-      out.push_back(ch);
-      if (ch == '\\' && i + 1 < in.size()) out.push_back(in[++i]);
-      else if (ch == '"') quoted = false;
-      continue;
-    }
-    switch (ch) {
-      case '"': quoted = true; out.push_back(ch); break;
-      case '{': case '[':
-        out.push_back(ch);
-        if (i + 1 < in.size() && (in[i + 1] == '}' || in[i + 1] == ']')) { out.push_back(in[++i]); break; }
-        ++depth;
-        line();
-        break;
-      case '}': case ']': --depth; line(); out.push_back(ch); break;
-      case ',': out.push_back(ch); line(); break;
-      case ':': out.append(": "); break;
-      default: out.push_back(ch);
-    }
-  }
+  JsonIndenter().append(out, in);
   return out;
 }
 
 Result<std::string> encode_document(const Document& document, const TypeSchema* type, Format format) {
   if (format == Format::Protobuf) {
-    if (!type) return Status(Reason::NotAcceptable, "the object has no protobuf form");
+    if (!type || apimachinery::is_custom(*type)) return Status(Reason::NotAcceptable, "the object has no protobuf form");
     return apimachinery::encode_protobuf(document, *type);
   }
+  if (format == Format::Cbor) return apimachinery::encode_cbor(document, type);
   if (format == Format::Yaml) return apimachinery::encode_yaml(document, type);
   return apimachinery::encode_json(document, type);
 }
 
 Result<Document> decode_stored(const Served& served, const Bytes& stored) {
-  Result<Document> d = served.json_stored ? apimachinery::decode_json(*stored, served.storage_kind->type, {.keep_unknown = true})
+  Result<Document> d = served.json_stored ? apimachinery::decode_json(*stored, nullptr)
                                           : apimachinery::decode_protobuf(*stored, *served.storage_kind->type);
   if (!d) return d.status();
   if (!served.converts()) return d;
@@ -201,14 +226,14 @@ Result<Document> decode_stored(const Served& served, const Bytes& stored) {
 }
 
 Status append_object(std::string& out, const Served& served, const Bytes& stored, Format format) {
-  if (served.converts() || served.json_stored || format == Format::Yaml) {
+  if (served.converts() || served.json_stored || format == Format::Yaml || format == Format::Cbor) {
     if (served.json_stored && !served.converts() && format == Format::Json) {
       out += *stored;
       return Status::ok();
     }
     Result<Document> d = decode_stored(served, stored);
     if (!d) return d.status();
-    Result<std::string> text = encode_document(*d, served.json_stored && format == Format::Protobuf ? nullptr : served.kind->type, format);
+    Result<std::string> text = encode_document(*d, served.kind->type, format);
     if (!text) return text.status();
     out += *text;
     return Status::ok();
@@ -226,8 +251,7 @@ Status append_object(std::string& out, const Served& served, const Bytes& stored
 Status append_partial_metadata(std::string& out, const Bytes& stored, Format format, std::string_view version) {
   std::string api_version = "meta.k8s.io/" + std::string(version);
   if (!is_protobuf(*stored)) {
-    Document d = Document::parse(*stored, nullptr, false);
-    Document p = apimachinery::partial_object_metadata(d, api_version);
+    Document p = {{"kind", "PartialObjectMetadata"}, {"apiVersion", api_version}, {"metadata", Document::parse(json_member(*stored, "metadata"), nullptr, false)}};
     Result<std::string> text = encode_document(p, meta_type("PartialObjectMetadata"), format);
     if (!text) return text.status();
     out += *text;
@@ -246,6 +270,10 @@ Status append_partial_metadata(std::string& out, const Bytes& stored, Format for
   Status s = apimachinery::append_json_from_message(json, message, *type,
                                                     {.api_version = api_version, .kind = "PartialObjectMetadata", .resource_version = {}});
   if (!s) return s;
+  if (format == Format::Cbor) {
+    out += apimachinery::kCborMagic;
+    return apimachinery::append_cbor_from_json(out, json, type);
+  }
   if (format == Format::Yaml) {
     Document d = Document::parse(json, nullptr, false);
     json = apimachinery::encode_yaml(d, type);
@@ -272,7 +300,7 @@ Document table_of(const Served& served, const std::vector<const Document*>& obje
 
 Handling send_text(RequestContext* c, int code, std::string content_type, std::string body) {
   net::Headers h = answer_headers(*c, std::move(content_type));
-  if (body.size() >= kGzipThreshold && accepts_gzip(*c)) {
+  if (compresses(*c, body.size())) {
     body = gzip(body);
     h.add("Content-Encoding", "gzip");
     h.add("Vary", "Accept-Encoding");

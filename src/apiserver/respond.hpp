@@ -33,10 +33,10 @@ std::string indent_json(std::string_view compact);
 Document table_of(const Served& served, const std::vector<const Document*>& objects, std::string_view include_object,
                   const apimachinery::TableList& list, std::string_view version, WallTime now);
 
-// Writes a body of unknown size, compressed where the client takes it and `large` says so.
+// Writes a body of unknown size, compressed where the client takes it and the body turns out to be large.
 class BodySink {
  public:
-  BodySink(RequestContext* c, bool gzip);
+  explicit BodySink(RequestContext* c);
   ~BodySink();
   Handling start(int code, net::Headers headers);
   Handling write(std::string_view chunk);
@@ -44,11 +44,21 @@ class BodySink {
 
  private:
   struct Deflater;
+  Handling decide(bool compress);
+  Handling put(std::string_view chunk);
   RequestContext* c_;
+  bool decided_ = false;
+  int code_ = 0;
+  net::Headers headers_;
+  std::string held_;  // until it is decided
   std::unique_ptr<Deflater> deflater_;
 };
 bool accepts_gzip(const RequestContext& c);
-std::string gzip(std::string_view data);
+// Of a whole body: upstream compresses what is larger than this.
 inline constexpr std::size_t kGzipThreshold = 128 * 1024;
+inline bool compresses(const RequestContext& c, std::size_t size) { return size > kGzipThreshold && accepts_gzip(c); }
+std::string gzip(std::string_view data);
+// A gzip member that holds `data` as it is: for parts of a compressed answer that are too small to gain.
+std::string gzip_stored(std::string_view data);
 
 }  // namespace onebin::apiserver

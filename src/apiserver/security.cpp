@@ -11,31 +11,73 @@
 #include "apiserver/rbac/policy_store.hpp"
 #include "apiserver/rbac/reconcile.hpp"
 
+#include <algorithm>
+
 namespace onebin::apiserver {
 namespace {
 
-// In upstream's order. Admission policies and webhooks follow, and last of all ResourceQuota.
+// What plug-ins are made of.
+struct Parts {
+  Lister& lister;
+  Authorizer& authorizer;
+  const SecurityDeps& deps;
+  const Options& options;
+};
+
+struct Plugin {
+  const char* name;  // upstream's
+  bool on;           // by default
+  std::unique_ptr<AdmissionPlugin> (*make)(Parts& p);
+};
+
+// In upstream's order.
+constexpr Plugin kPlugins[] = {
+    {"NamespaceLifecycle", true, [](Parts& p) { return make_namespace_lifecycle(p.lister); }},
+    {"LimitRanger", true, [](Parts& p) { return make_limit_ranger(p.lister); }},
+    {"ServiceAccount", true, [](Parts& p) { return make_service_account_admission(p.lister, *p.deps.rng); }},
+    {"NodeRestriction", true, [](Parts& p) { return make_node_restriction(p.lister, p.authorizer); }},
+    {"TaintNodesByCondition", true, [](Parts&) { return make_taint_nodes_by_condition(); }},
+    {"AlwaysPullImages", false, [](Parts&) { return make_always_pull_images(); }},
+    {"PodSecurity", true, [](Parts& p) { return make_pod_security(p.lister, p.options.pod_security); }},
+    {"Priority", true, [](Parts& p) { return make_priority_admission(p.lister); }},
+    {"DefaultTolerationSeconds", true, [](Parts& p) { return make_default_toleration_seconds(p.options.not_ready_toleration_seconds, p.options.unreachable_toleration_seconds); }},
+    {"ExtendedResourceToleration", false, [](Parts&) { return make_extended_resource_toleration(); }},
+    {"DefaultStorageClass", true, [](Parts& p) { return make_default_storage_class(p.lister); }},
+    {"StorageObjectInUseProtection", true, [](Parts&) { return make_storage_object_in_use_protection(); }},
+    {"OwnerReferencesPermissionEnforcement", false, [](Parts& p) { return make_owner_references_permission_enforcement(p.lister, p.authorizer); }},
+    {"PersistentVolumeClaimResize", true, [](Parts& p) { return make_claim_resize(p.lister); }},
+    {"RuntimeClass", true, [](Parts& p) { return make_runtime_class_admission(p.lister); }},
+    {"CertificateApproval", true, [](Parts& p) { return make_certificate_approval(p.authorizer); }},
+    {"CertificateSigning", true, [](Parts& p) { return make_certificate_signing(p.authorizer); }},
+    {"ClusterTrustBundleAttest", true, [](Parts& p) { return make_cluster_trust_bundle_attest(p.authorizer); }},
+    {"CertificateSubjectRestriction", true, [](Parts&) { return make_certificate_subject_restriction(); }},
+    {"DefaultIngressClass", true, [](Parts& p) { return make_default_ingress_class(p.lister); }},
+    {"DenyServiceExternalIPs", false, [](Parts&) { return make_deny_service_external_ips(); }},
+    {"PodTopologyLabels", true, [](Parts& p) { return make_pod_topology_labels(p.lister); }},
+    {"PodResizeValidator", true, [](Parts& p) { return make_pod_resize_validator(p.lister); }},
+    // Admission policies and webhooks go here, and then ResourceQuota, which Core makes.
+    {"ResourceQuota", true, nullptr},
+};
+
+Status check_plugins(const Options& o) {
+  for (const auto* names : {&o.enable_admission_plugins, &o.disable_admission_plugins})
+    for (const auto& name : *names) {
+      bool known = std::any_of(std::begin(kPlugins), std::end(kPlugins), [&](const Plugin& p) { return name == p.name; });
+      if (!known) return bad_request(std::string(names == &o.enable_admission_plugins ? "enable" : "disable") + "-admission-plugins plugin \"" + name + "\" is unknown");
+      if (names == &o.enable_admission_plugins && o.disable_admission_plugins.count(name))
+        return bad_request(name + " in enable-admission-plugins and disable-admission-plugins overlapped");
+    }
+  return Status::ok();
+}
+
 void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const PolicyStore> policy) {
-  Lister& lister = *deps.lister;
-  AdmissionChain& chain = s.admission;
-  chain.add(make_escalation_check(std::move(policy), s.authorizer.get()));
-  chain.add(make_namespace_lifecycle(lister));
-  chain.add(make_limit_ranger(lister));
-  chain.add(make_service_account_admission(lister, *deps.rng));
-  chain.add(make_node_restriction(lister));
-  chain.add(make_node_identity(lister));
-  chain.add(make_taint_nodes_by_condition());
-  chain.add(make_pod_security(lister));
-  chain.add(make_priority_admission(lister));
-  chain.add(make_default_toleration_seconds());
-  chain.add(make_default_storage_class(lister));
-  chain.add(make_storage_object_in_use_protection());
-  chain.add(make_runtime_class_admission(lister));
-  chain.add(make_certificate_approval(*s.authorizer));
-  chain.add(make_certificate_signing(*s.authorizer));
-  chain.add(make_certificate_subject_restriction());
-  chain.add(make_default_ingress_class(lister));
-  chain.add(make_pod_topology_labels(lister));
+  Parts parts{*deps.lister, *s.authorizer, deps, *deps.options};
+  // These are no plug-ins upstream, or not in it, and cannot be turned off.
+  s.admission.add(make_escalation_check(std::move(policy), s.authorizer.get()));
+  s.admission.add(make_node_identity(*deps.lister));
+  s.admission.add(make_pod_certificate_signing(*s.authorizer));
+  for (const Plugin& p : kPlugins)
+    if (p.make && (p.on || parts.options.enable_admission_plugins.count(p.name)) && !parts.options.disable_admission_plugins.count(p.name)) s.admission.add(p.make(parts));
 }
 
 }  // namespace
@@ -43,6 +85,7 @@ void add_plugins(Security& s, const SecurityDeps& deps, std::shared_ptr<const Po
 Result<Security> make_security(const SecurityDeps& deps) {
   Security s;
   const Options& o = *deps.options;
+  RETURN_IF_ERROR(check_plugins(o));
   std::shared_ptr<const JwtKeys> keys;
   if (!o.service_account_keys_pem.empty()) {
     Result<JwtKeys> loaded = JwtKeys::load(o.service_account_keys_pem);

@@ -101,6 +101,15 @@ Result<CronSchedule> CronSchedule::parse(std::string_view text, TimeZone zone) {
   std::string spec(text);
   std::replace(spec.begin(), spec.end(), '\t', ' ');
   if (spec.empty()) return bad_request("empty spec string");
+  if (spec.starts_with("TZ=") || spec.starts_with("CRON_TZ=")) {
+    std::size_t equals = spec.find('='), space = std::min(spec.find(' '), spec.size());
+    std::string name = spec.substr(equals + 1, space - equals - 1);
+    Result<TimeZone> named = TimeZone::load(name);
+    if (!named) return bad_request("provided bad location " + name + ": " + std::string(named.status().message()));
+    out.zone_ = std::move(*named);
+    spec = std::string(trim(std::string_view(spec).substr(space)));
+    if (spec.empty()) return bad_request("expected exactly 5 fields, found 0: []");
+  }
   if (spec[0] == '@') {
     static constexpr std::array<std::pair<const char*, const char*>, 7> kKnown = {{{"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
         {"@weekly", "0 0 * * 0"}, {"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"}}};

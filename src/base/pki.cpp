@@ -1,3 +1,4 @@
+#include <onebin/base/keys.hpp>
 #include <onebin/base/pki.hpp>
 
 #include "pki_openssl.hpp"
@@ -203,8 +204,50 @@ Result<X509Ptr> load_certificate(std::string_view data) {
   return cert;
 }
 
-Result<std::string> generate_key() {
-  KeyPtr key(EVP_EC_gen("P-256"));
+namespace {
+
+struct KeyType {
+  std::string_view name;
+  int id;
+  const char* curve;
+  int bits;
+};
+constexpr KeyType kKeyTypes[] = {{"ECDSAP256", EVP_PKEY_EC, "P-256", 256}, {"ECDSAP384", EVP_PKEY_EC, "P-384", 384}, {"ECDSAP521", EVP_PKEY_EC, "P-521", 521},
+                                 {"ED25519", EVP_PKEY_ED25519, nullptr, 0}, {"RSA3072", EVP_PKEY_RSA, nullptr, 3072},  {"RSA4096", EVP_PKEY_RSA, nullptr, 4096}};
+
+}  // namespace
+
+std::string key_type_of(std::string_view public_key_pem) {
+  Result<KeyPtr> key = load_any_key(public_key_pem);
+  if (!key) return {};
+  for (const auto& t : kKeyTypes)
+    if (EVP_PKEY_get_base_id(key->get()) == t.id && (!t.bits || EVP_PKEY_get_bits(key->get()) == t.bits)) return std::string(t.name);
+  return {};
+}
+
+std::string der_of_pem(std::string_view pem) {
+  char *name = nullptr, *header = nullptr;
+  unsigned char* data = nullptr;
+  long n = 0;
+  if (PEM_read_bio(memory_bio(pem).get(), &name, &header, &data, &n) != 1) {
+    ERR_clear_error();
+    return {};
+  }
+  std::string out(reinterpret_cast<char*>(data), static_cast<std::size_t>(n));
+  OPENSSL_free(name);
+  OPENSSL_free(header);
+  OPENSSL_free(data);
+  return out;
+}
+
+Result<std::string> generate_key() { return generate_key("ECDSAP256"); }
+
+Result<std::string> generate_key(std::string_view type) {
+  const KeyType* t = nullptr;
+  for (const auto& k : kKeyTypes)
+    if (k.name == type) t = &k;
+  if (!t) return bad_request("unknown key type \"" + std::string(type) + "\"");
+  KeyPtr key(t->curve ? EVP_EC_gen(t->curve) : t->bits ? EVP_RSA_gen(static_cast<unsigned>(t->bits)) : EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   if (!key) return openssl_error("generate key");
   BioPtr out = memory_bio();
   if (!PEM_write_bio_PKCS8PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr)) return openssl_error("write key");
@@ -260,14 +303,17 @@ Result<std::string> create_request(std::string_view key_pem, const Subject& subj
     sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
   }
   GENERAL_NAMES_free(names);
-  if (!X509_REQ_sign(req.get(), key.get(), EVP_sha256())) return openssl_error("sign certificate request");
+  bool edwards = EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_ED25519;  // hashes by itself
+  if (!X509_REQ_sign(req.get(), key.get(), edwards ? nullptr : EVP_sha256())) return openssl_error("sign certificate request");
   BioPtr out = memory_bio();
   PEM_write_bio_X509_REQ(out.get(), req.get());
   return bio_text(out.get());
 }
 
-Result<RequestInfo> parse_request(std::string_view csr_pem) {
-  ReqPtr req(PEM_read_bio_X509_REQ(memory_bio(csr_pem).get(), nullptr, nullptr, nullptr));
+Result<RequestInfo> parse_request(std::string_view csr) {
+  auto* raw = reinterpret_cast<const unsigned char*>(csr.data());
+  bool pem = csr.find("-----BEGIN") != std::string_view::npos;
+  ReqPtr req(pem ? PEM_read_bio_X509_REQ(memory_bio(csr).get(), nullptr, nullptr, nullptr) : d2i_X509_REQ(nullptr, &raw, static_cast<long>(csr.size())));
   if (!req) return openssl_error("read certificate request");
   EVP_PKEY* key = X509_REQ_get0_pubkey(req.get());
   if (!key || X509_REQ_verify(req.get(), key) != 1) return openssl_error("the certificate request's signature is wrong");

@@ -98,6 +98,7 @@ async::Task<Result<void>> RawInformer::list_and_watch() {
 async::Task<Result<void>> RawInformer::watch_from(std::string resource_version) {
   ApiRequest q;
   q.path = resource_path(resource_, options_.ns);
+  if (options_.metadata_only) q.accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
   auto seconds = kWatchSecondsMin + static_cast<std::int64_t>(system_rng().below(kWatchSecondsSpread));
   q.query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=" + std::to_string(seconds);
   bool initial = resource_version.empty();

@@ -62,22 +62,29 @@ void print_images(const nlohmann::json& images) {
   }
 }
 
+async::Task<Result<net::WholeResponse>> ask(net::HttpClient* http, Call call) {
+  net::ClientRequest q;
+  q.method = call.method;
+  q.target = call.target;
+  return http->fetch(std::move(q));
+}
+
 async::Task<void> run_calls(async::RealLoop* loop, ImageOptions o, int* exit_code) {
   net::ClientConfig c;
   c.base_url = "http://unix";
   c.unix_path = agent::local_api_socket(o.run_dir);
   c.header_timeout = Duration(0);
   auto http = net::HttpClient::create(std::move(c));
+  if (!http) {
+    std::fprintf(stderr, "onebin: %s\n", http.status().message().c_str());
+    *exit_code = 1;
+    loop->stop();
+    co_return;
+  }
   for (const auto& call : calls(o)) {
-    Result<net::WholeResponse> r = http.status();
-    if (http) {
-      net::ClientRequest q;
-      q.method = call.method;
-      q.target = call.target;
-      r = co_await (*http)->fetch(std::move(q));
-    }
+    Result<net::WholeResponse> r = co_await ask(http->get(), call);
     if (!r) {
-      std::fprintf(stderr, "onebin: %s (is onebin running here? its --run-dir is asked at %s)\n", r.status().message().c_str(), o.run_dir.c_str());
+      std::fprintf(stderr, "onebin: %s (does onebin run on this host? --run-dir names its folder, here %s)\n", r.status().message().c_str(), o.run_dir.c_str());
       *exit_code = 1;
       break;
     }
@@ -90,7 +97,7 @@ async::Task<void> run_calls(async::RealLoop* loop, ImageOptions o, int* exit_cod
     if (body.is_array()) print_images(body);
     else if (body.is_object() && body.contains("id")) print_images(nlohmann::json::array({body}));
   }
-  if (http) (*http)->close_idle();
+  (*http)->close_idle();
   loop->stop();
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 using api::meta::v1::ObjectMeta;
 using api::meta::v1::OwnerReference;
+using apimachinery::SchemaArena;
 constexpr char kForeground[] = "foregroundDeletion", kOrphan[] = "orphan";
 
 Result<ObjectMeta> metadata_of(const std::string& object) {
@@ -37,6 +38,12 @@ struct Node {
   bool deleting = false, foreground = false, orphan = false;  // deletionTimestamp, and the two finalizers
 };
 
+bool is_true(const nlohmann::json& definition, std::string_view condition) {
+  for (const auto& c : definition.value("/status/conditions"_json_pointer, nlohmann::json::array()))
+    if (c.value("type", "") == condition) return c.value("status", "") == "True";
+  return false;
+}
+
 class GarbageCollector final : public Controller {
  public:
   explicit GarbageCollector(Context& c) : Controller(c, "generic-garbage-collector"), reader_(c.transport_of("system:serviceaccount:kube-system:generic-garbage-collector"), "kube-controller-manager") {
@@ -46,7 +53,11 @@ class GarbageCollector final : public Controller {
       auto verb = [&](std::string_view v) { return std::find(k->verbs.begin(), k->verbs.end(), v) != k->verbs.end(); };
       if (!verb("list") || !verb("watch") || !verb("delete")) continue;
       auto informer = std::make_unique<client::RawInformer>(reader_, *k, client::RawInformer::Options());
-      informer->add_handler([this, k](const std::string&, const Bytes& before, const Bytes& now) { on_object(k, before, now); });
+      bool definitions = k->plural == "customresourcedefinitions";
+      informer->add_handler([this, k, definitions](const std::string& key, const Bytes& before, const Bytes& now) {
+        on_object(k, before, now);
+        if (definitions) on_definition(key, now);
+      });
       needs(*informer);
       informers_.push_back(std::move(informer));
     }
@@ -59,10 +70,65 @@ class GarbageCollector final : public Controller {
   async::Task<void> stop() override {
     co_await Controller::stop();
     for (auto& i : informers_) co_await i->stop();
+    for (auto& [name, c] : customs_) co_await c.informer->stop();
   }
 
  private:
   int workers() const override { return 10; }
+
+  // ---- custom resources: watched as soon as they are established, by their metadata, and for as long as they are defined
+
+  struct Custom {
+    const api::KindSchema* kind = nullptr;
+    std::unique_ptr<client::RawInformer> informer;
+  };
+
+  void on_definition(const std::string& name, const Bytes& now) {
+    const api::KindSchema* kind = now ? kind_of_definition(*now) : nullptr;
+    auto at = customs_.find(name);
+    if (at != customs_.end() && at->second.kind == kind) return;
+    if (at != customs_.end()) {
+      // A definition goes after its objects, but the news of their end may come after that of its own.
+      if (!now)
+        for (const auto& [key, item] : at->second.informer->items()) on_object(at->second.kind, item.object, nullptr);
+      group_.spawn(retire(std::move(at->second.informer)));
+      customs_.erase(at);
+    }
+    if (!kind) return;
+    Custom c;
+    c.kind = kind;
+    c.informer = std::make_unique<client::RawInformer>(reader_, *kind, client::RawInformer::Options());
+    c.informer->add_handler([this, kind](const std::string&, const Bytes& before, const Bytes& object) { on_object(kind, before, object); });
+    c.informer->start();
+    customs_[name] = std::move(c);
+  }
+
+  static async::Task<void> retire(std::unique_ptr<client::RawInformer> informer) { co_await informer->stop(); }
+
+  // What a definition serves, at its storage version if that is served; null pointer while it serves nothing. One object for
+  // the same resource always: nodes refer to it.
+  const api::KindSchema* kind_of_definition(const std::string& bytes) {
+    static const api::KindSchema* definitions = api::find_kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    Result<nlohmann::json> d = apimachinery::decode_protobuf(bytes, *definitions->type);
+    if (!d || !is_true(*d, "Established")) return nullptr;
+    const nlohmann::json spec = d->value("spec", nlohmann::json::object()), names = d->value("/status/acceptedNames"_json_pointer, nlohmann::json::object());
+    std::string version;
+    for (const auto& v : spec.value("versions", nlohmann::json::array())) {
+      if (!v.value("served", false)) continue;
+      if (version.empty() || v.value("storage", false)) version = v.value("name", "");
+    }
+    if (version.empty()) return nullptr;
+    std::string group = spec.value("group", ""), plural = names.value("plural", ""), kind = names.value("kind", ""), scope = spec.value("scope", "");
+    auto& known = kinds_[group + "/" + version + "/" + plural + "/" + kind + "/" + scope];
+    if (known) return known;
+    api::KindSchema k;
+    k.group = k.storage_group = arena_.keep(group);
+    k.version = k.storage_version = arena_.keep(version);
+    k.plural = arena_.keep(plural);
+    k.kind = arena_.keep(kind);
+    k.namespaced = scope == "Namespaced";
+    return known = arena_.kind(k);
+  }
 
   void on_object(const api::ResourceInfo* resource, const Bytes& before, const Bytes& now) {
     Result<ObjectMeta> meta = metadata_of(now ? *now : *before);
@@ -70,9 +136,11 @@ class GarbageCollector final : public Controller {
     const std::string& uid = meta->uid;
     if (!now) {
       forget(uid);
-      // Whoever named it as an owner has one less.
-      if (auto d = dependents_.find(uid); d != dependents_.end())
+      // Whoever named it as an owner has one less. That it is gone is remembered: its kind may go with it.
+      if (auto d = dependents_.find(uid); d != dependents_.end()) {
+        gone_.insert(uid);
         for (const auto& dependent : d->second) queue_.add(dependent);
+      }
       return;
     }
     Node n;
@@ -103,7 +171,10 @@ class GarbageCollector final : public Controller {
     auto it = dependents_.find(owner);
     if (it == dependents_.end()) return;
     it->second.erase(uid);
-    if (it->second.empty()) dependents_.erase(it);
+    if (it->second.empty()) {
+      dependents_.erase(it);
+      gone_.erase(owner);
+    }
     // An owner that waits in the foreground may have been waiting for this one.
     if (auto o = nodes_.find(owner); o != nodes_.end() && o->second.deleting && o->second.foreground) queue_.add(owner);
   }
@@ -129,6 +200,7 @@ class GarbageCollector final : public Controller {
 
   // Whether an owner is there (by its uid), gone, or there but waiting for its dependents.
   async::Task<Result<Owner>> look_up(Node dependent, OwnerReference o) {
+    if (gone_.count(o.uid)) co_return Result<Owner>(Owner::Dangling);
     std::string group, version = o.api_version;
     if (auto slash = o.api_version.find('/'); slash != std::string::npos) {
       group = o.api_version.substr(0, slash);
@@ -290,8 +362,12 @@ class GarbageCollector final : public Controller {
 
   Client reader_;
   std::vector<std::unique_ptr<client::RawInformer>> informers_;
+  SchemaArena arena_;  // of custom resources
+  std::map<std::string, const api::KindSchema*> kinds_;
+  std::map<std::string, Custom> customs_;  // by the definition's name
   std::map<std::string, Node> nodes_;                         // by uid
   std::map<std::string, std::set<std::string>> dependents_;  // owner's uid -> dependents' uids
+  std::set<std::string> gone_;                                // owners that were seen to go and still have dependents
 };
 
 }  // namespace

@@ -1,4 +1,6 @@
 #include "controllers.hpp"
+#include "pod_certificates.hpp"
+#include "resource_quota.hpp"
 
 #include <onebin/base/log.hpp>
 
@@ -45,6 +47,9 @@ constexpr Maker kMakers[] = {
     {"pvc-protection-controller", make_pvc_protection_controller},
     {"pv-protection-controller", make_pv_protection_controller},
     {"volumeattributesclass-protection-controller", make_vac_protection_controller},
+    {"resourcequota-controller", make_resource_quota_controller},
+    {"podcertificaterequest-cleaner-controller", make_pod_certificate_request_cleaner},
+    {"kube-apiserver-serving-clustertrustbundle-publisher-controller", make_serving_bundle_publisher},
 };
 
 }  // namespace

@@ -114,6 +114,7 @@ Result<void> Archive::index_tar(int fd, std::uint64_t size) {
     if (!more) return {};
     if (members_.size() > 100000) return bad_request("the archive has too many members");
     std::string name = clean_path(e.path);
+    if (leaves_root(e.path)) return bad_request("member \"" + e.path + "\" leads out of the archive");
     if (e.type == TarEntry::Type::File) {
       members_[name] = Member{reader.position(), e.size, {}};
     } else if (e.type == TarEntry::Type::Hardlink) {

@@ -58,9 +58,13 @@ async::Task<Result<void>> AttachSession::write(std::string data) {
 void AttachSession::close_stdin() {
   if (stdin_closed_ || closed_) return;
   stdin_closed_ = true;
-  // Does not fit only when the shim does not read at all; its end of the connection then ends stdin as well.
-  auto sent = try_send(socket_.get(), Head{Type::CloseStdin, 0, 0, 0, 0}, {});
-  (void)sent;
+  sending_.spawn(send_close());
+}
+
+// Waits in line behind the input: the shim reads no more while the container's pipe is full.
+async::Task<void> AttachSession::send_close() {
+  Result<void> sent = co_await send(Head{Type::CloseStdin, 0, 0, 0, 0}, {});
+  (void)sent;  // the session's end ends stdin as well
 }
 
 async::Task<Result<void>> AttachSession::resize(std::uint16_t columns, std::uint16_t rows) {
@@ -83,6 +87,8 @@ async::Task<void> AttachSession::close() {
   ::shutdown(socket_.get(), SHUT_RDWR);  // the shim sees it at once
   watch_->cancel();
   ended_queue_.wake_all();
+  sending_.cancel();
+  co_await sending_.join();
 }
 
 }  // namespace onebin::engine

@@ -63,6 +63,11 @@ Result<std::vector<Imported>> unpack_archive(const ImageStore* store, const std:
   return out;
 }
 
+Status import_error(const std::string& path, const Status& why) {
+  if (starts_with(why.message(), path) || why.is(Reason::Cancelled)) return why;
+  return Status(why.reason(), path + ": " + why.message() + " (nothing of it was imported: copy the archive again, or make it anew)");
+}
+
 void measure(const std::string& folder, std::uint64_t& bytes, std::uint64_t& inodes) {
   for (const auto& n : list_dir(folder).value_or({})) {
     struct stat st;
@@ -106,7 +111,7 @@ async::Task<Result<std::vector<ImageInfo>>> RuncEngine::import_images(std::strin
   std::string registry = options_.default_registry;
   Result<std::vector<Imported>> unpacked = co_await run_blocking([store, path, registry] { return unpack_archive(store, path, registry); });
   Result<std::vector<ImageInfo>> out = std::vector<ImageInfo>();
-  if (!unpacked) out = unpacked.status();
+  if (!unpacked) out = import_error(path, unpacked.status());
   for (std::size_t i = 0; unpacked && out && i < unpacked->size(); ++i) {
     auto& image = (*unpacked)[i];
     Result<ImageInfo> added = co_await async::uncancelled(add_image(std::move(image.record), std::move(image.config)));

@@ -58,12 +58,14 @@ class AttachSession final : public IoSession {
 
  private:
   async::Task<Result<void>> send(shim::Head head, std::string_view payload);
+  async::Task<void> send_close();
   ContainerPtr container_;
   Fd socket_;
   std::unique_ptr<net::FdWatch> watch_;
   bool closed_ = false, ended_ = false, stdin_closed_ = false;
   std::optional<int> exit_code_;
   async::WaitQueue ended_queue_;
+  async::TaskGroup sending_{"attach"};
 };
 
 }  // namespace onebin::engine

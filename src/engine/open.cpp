@@ -25,14 +25,14 @@ using async::run_blocking;
 Result<std::string> find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) {
     if (::access(name.c_str(), X_OK) == 0) return name;
-    return Status(Reason::NotFound, "the container runtime " + name + " is not there");
+    return Status(Reason::NotFound, "the container runtime " + name + " is not there, or not executable: name another with --runc");
   }
   const char* path = std::getenv("PATH");
   for (const auto& folder : split(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin", ':')) {
     std::string full = (folder.empty() ? "." : folder) + "/" + name;
     if (::access(full.c_str(), X_OK) == 0) return full;
   }
-  return Status(Reason::NotFound, "the container runtime \"" + name + "\" is not installed");
+  return Status(Reason::NotFound, "the container runtime " + name + " is not in PATH: install it (apt-get install runc), or name its file with --runc");
 }
 
 // Named by content: shims of an older release go on from their own file, and an equal file is not written again.

@@ -52,6 +52,7 @@ class Unpacker {
 
  private:
   Result<void> apply(const TarEntry& entry) {
+    if (leaves_root(entry.path)) return bad_request("the path leads out of the image");
     std::string path = clean_path(entry.path);
     if (path.empty()) {  // the root folder itself: "./"
       if (entry.type != TarEntry::Type::Directory) return {};
@@ -181,6 +182,7 @@ class Unpacker {
   Result<void> hardlink(const TarEntry& e, int dir, const std::string& name) {
     std::string target = clean_path(e.link);
     if (target.empty()) return bad_request("bad link target");
+    if (leaves_root(e.link)) return bad_request("the link to \"" + e.link + "\" leads out of the image");
     auto [folder, base] = split_path(target);
     ASSIGN_OR_RETURN(Fd from, open_in_root(root_.get(), folder, O_PATH | O_DIRECTORY));
     if (::linkat(from.get(), base.c_str(), dir, name.c_str(), 0) < 0) return from_errno("link to " + target, errno);
@@ -237,6 +239,16 @@ std::string clean_path(std::string_view path) {
     out += p;
   }
   return out;
+}
+
+bool leaves_root(std::string_view path) {
+  int depth = 0;
+  for (const auto& part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    depth += part == ".." ? -1 : 1;
+    if (depth < 0) return true;
+  }
+  return false;
 }
 
 Result<UnpackStats> unpack_layer(Source& tar, const std::string& root, const UnpackLimits& limits) {

@@ -27,5 +27,7 @@ Result<UnpackStats> unpack_layer(Source& tar, const std::string& root, const Unp
 
 // "/a/./b/../c" -> "a/c"; ".." never rises above the root. Empty for the root itself.
 std::string clean_path(std::string_view path);
+// Whether a ".." of a path rises above the root: no honest archive has such a path.
+bool leaves_root(std::string_view path);
 
 }  // namespace onebin::engine

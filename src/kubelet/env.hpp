@@ -2,6 +2,7 @@
 #pragma once
 #include "kubelet/pod_util.hpp"
 
+#include <onebin/api/certificates_v1.hpp>
 #include <onebin/base/result.hpp>
 
 #include <functional>
@@ -16,6 +17,7 @@ namespace onebin::kubelet {
 struct ReferencedObjects {
   std::map<std::string, Result<core::ConfigMap>> config_maps;
   std::map<std::string, Result<core::Secret>> secrets;
+  Result<std::vector<api::certificates::v1::ClusterTrustBundle>> trust_bundles;  // all of the cluster's, where the pod mounts any
   Result<const core::ConfigMap*> config_map(const std::string& name) const;
   Result<const core::Secret*> secret(const std::string& name) const;
 };

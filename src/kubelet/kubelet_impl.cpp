@@ -42,6 +42,7 @@ Kubelet::Impl::Impl(Options options, client::Client& client, engine::Engine& eng
       rng_(options_.rng ? *options_.rng : system_rng()),
       objects_(client),
       tokens_(client, rng_),
+      certificates_(client, rng_, options_.node_name),
       images_(engine),
       mounts_(&system_mounts()),
       events_(client, "kubelet", options_.node_name),
@@ -71,7 +72,7 @@ Result<void> Kubelet::Impl::prepare_machine() {
                  {{"folder", options_.root_dir}, {"error", from_errno("mount", errno)}});
     }
   }
-  volumes_ = std::make_unique<Volumes>(options_.root_dir, client_, objects_, tokens_, *mounts_, rng_);
+  volumes_ = std::make_unique<Volumes>(options_.root_dir, client_, objects_, tokens_, certificates_, *mounts_, rng_);
   node_manager_ = std::make_unique<NodeManager>(options_, client_, engine_, network_);
   return {};
 }
@@ -85,6 +86,7 @@ async::Task<Result<void>> Kubelet::Impl::start() {
   context_.network = &network_;
   context_.objects = &objects_;
   context_.tokens = &tokens_;
+  context_.certificates = &certificates_;
   context_.volumes = volumes_.get();
   context_.cgroups = cgroups_.get();
   context_.images = &images_;
@@ -112,10 +114,12 @@ async::Task<Result<void>> Kubelet::Impl::start() {
   Result<void> serving = server_.start();
   if (!serving) co_return serving;
   engine_.set_event_listener([this](const engine::ContainerEvent& e) { on_engine_event(e); });
-  objects_.on_change([this](const std::string& uid) {
+  auto changed = [this](const std::string& uid) {
     auto i = workers_.find(uid);
     if (i != workers_.end()) i->second->objects_changed();
-  });
+  };
+  objects_.on_change(changed);
+  certificates_.on_change(changed);
   events_.start();
   node_manager_->start(server_.port() ? server_.port() : options_.port);
   if (!options_.static_pod_dir.empty()) {
@@ -148,6 +152,7 @@ async::Task<void> Kubelet::Impl::stop() {
   for (auto& [uid, w] : workers) co_await w->stop();
   workers.clear();
   co_await objects_.stop();
+  co_await certificates_.stop();
   if (node_manager_) co_await node_manager_->stop();
   co_await events_.stop();
 }

@@ -58,6 +58,7 @@ class Kubelet::Impl {
   NodeContext context_;
   ObjectCache objects_;
   TokenCache tokens_;
+  CertificateCache certificates_;
   ImagePuller images_;
   Backoff restarts_{std::chrono::seconds(10), std::chrono::seconds(300)};
   async::Semaphore status_writes_{16};

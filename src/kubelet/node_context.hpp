@@ -28,6 +28,7 @@ struct NodeContext {
   network::PodNetwork* network = nullptr;
   ObjectCache* objects = nullptr;
   TokenCache* tokens = nullptr;
+  CertificateCache* certificates = nullptr;
   Volumes* volumes = nullptr;
   PodCgroups* cgroups = nullptr;
   ImagePuller* images = nullptr;

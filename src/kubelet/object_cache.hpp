@@ -1,4 +1,5 @@
-// The ConfigMaps and Secrets that this node's pods refer to, each watched by itself: a node may read no others.
+// The ConfigMaps and Secrets that this node's pods refer to, each watched by itself: a node may read no others. And the
+// cluster's trust bundles, all together, while a pod mounts any.
 // Source: upstream's watch-based managers; the Node authorizer allows list and watch of a single name.
 #pragma once
 #include "kubelet/volumes/payload.hpp"
@@ -32,10 +33,11 @@ class ObjectCache {
     std::unique_ptr<client::RawInformer> informer;
     std::set<std::string> users;
   };
-  using Key = std::string;  // "configmaps/ns/name", "secrets/ns/name"
+  using Key = std::string;  // "configmaps/ns/name", "secrets/ns/name", "clustertrustbundles"
   Entry& open(const Key& key, const api::ResourceInfo& resource, const std::string& ns, const std::string& name);
   void release(const Key& key, const std::string& uid);
   static async::Task<void> close(std::unique_ptr<client::RawInformer> informer);
+  async::Task<Result<client::RawInformer*>> synced(Key key, std::string what, Duration limit);
   template <class T>
   async::Task<Result<T>> fetch(std::string kind, std::string ns, std::string name, Duration limit);
 

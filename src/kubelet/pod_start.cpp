@@ -100,6 +100,11 @@ async::Task<Result<void>> PodWorker::sync_body() {
   co_return started;
 }
 
+std::optional<WallTime> PodWorker::next_credentials() const {
+  std::optional<WallTime> token = node_.tokens->next_refresh(pod_), certificate = node_.certificates->next_refresh(pod_);
+  return token && certificate ? std::min(*token, *certificate) : token ? token : certificate;
+}
+
 async::Task<Result<void>> PodWorker::prepare_pod() {
   if (cgroup_.empty()) {
     Result<std::string> made = node_.cgroups->create(granted());
@@ -110,7 +115,7 @@ async::Task<Result<void>> PodWorker::prepare_pod() {
     }
     cgroup_ = *made;
   }
-  std::optional<WallTime> refresh_at = node_.tokens->next_refresh(pod_);
+  std::optional<WallTime> refresh_at = next_credentials();
   if (refresh_at && clock().wall() >= *refresh_at) volumes_dirty_ = true;
   if (volumes_dirty_) {
     volumes_dirty_ = false;
@@ -127,7 +132,7 @@ async::Task<Result<void>> PodWorker::prepare_pod() {
       volumes_ = std::move(*v);
       volumes_ready_ = true;
     }
-    refresh_at = node_.tokens->next_refresh(pod_);
+    refresh_at = next_credentials();
   }
   if (refresh_at) wake_in(*refresh_at - clock().wall());
   co_return Result<void>();

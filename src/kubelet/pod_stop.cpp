@@ -193,6 +193,7 @@ async::Task<void> PodWorker::clean_up() {
   }
   node_.objects->forget(uid());
   node_.tokens->forget(uid());
+  node_.certificates->forget(uid());
   node_.images->forget(uid());
   node_.restarts->forget_prefix(uid() + "/");
   wait_reasons_.clear();

@@ -68,6 +68,7 @@ class PodWorker {
   async::Task<void> sync();
   async::Task<Result<void>> sync_body();
   async::Task<Result<void>> prepare_pod();                    // cgroup, volumes
+  std::optional<WallTime> next_credentials() const;           // when a token or certificate wants renewal
   async::Task<Result<void>> ensure_sandbox(PodActions actions);
   async::Task<Result<void>> start_containers(PodActions actions);
   async::Task<Result<void>> start_container(core::Container c, std::string pid_target);

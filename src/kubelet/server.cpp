@@ -126,7 +126,7 @@ Result<void> Server::start() {
   config.http2 = false;
   Result<std::unique_ptr<net::HttpServer>> s =
       net::HttpServer::start(std::move(config), [this](net::Request& request, net::ResponseWriter& writer) { return handle(request, writer); });
-  if (!s) return s.status().with_context("the kubelet's server");
+  if (!s) return s.status().with_context("the kubelet's server (--kubelet-port)");
   server_ = std::move(*s);
   port_ = server_->addresses().front().port;
   return {};

@@ -173,8 +173,12 @@ Result<std::unique_ptr<Listener>> Listener::tcp(Address at) {
   if (!fd) return from_errno("socket", errno);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (to.storage.ss_family == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, at.host.empty() ? 0 : 1);
-  if (::bind(fd.get(), to.get(), to.size) < 0) return from_errno("listen on " + at.to_string(), errno);
-  if (::listen(fd.get(), kBacklog) < 0) return from_errno("listen on " + at.to_string(), errno);
+  if (::bind(fd.get(), to.get(), to.size) < 0 || ::listen(fd.get(), kBacklog) < 0) {
+    int error = errno;
+    Status failed = from_errno("listen on " + at.to_string(), error);
+    if (error != EADDRINUSE) return failed;
+    return Status(failed.reason(), failed.message() + ": end the program that listens there, or choose another port");
+  }
   Address local = local_of(fd.get());
   return std::unique_ptr<Listener>(std::make_unique<ListenerImpl>(std::move(fd), std::move(local), "", true));
 }

@@ -5,6 +5,7 @@
 #include <onebin/async/channel.hpp>
 #include <onebin/async/timer.hpp>
 #include <onebin/net/socket.hpp>
+#include <onebin/net/tls_error.hpp>
 
 #include <openssl/x509v3.h>
 
@@ -14,6 +15,12 @@ namespace onebin::net {
 namespace {
 
 constexpr std::size_t kWriteSlice = 128 * 1024;    // plain bytes encrypted before they are sent on
+constexpr std::string_view kNotTrusted = "certificate not trusted: ", kUnknownAuthority = "certificate of an unknown authority: ";
+
+bool unknown_authority(long verdict) {
+  return verdict == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN || verdict == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT || verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
+         verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY || verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+}
 
 class TlsStreamImpl final : public TlsStream {
  public:
@@ -221,7 +228,7 @@ class TlsStreamImpl final : public TlsStream {
     long verdict = SSL_get_verify_result(ssl_.get());
     std::string text = openssl_error("TLS handshake");
     if (verdict != X509_V_OK && !SSL_is_server(ssl_.get()))
-      text = std::string("TLS handshake: certificate not trusted: ") + X509_verify_cert_error_string(verdict);
+      text = std::string("TLS handshake: ").append(unknown_authority(verdict) ? kUnknownAuthority : kNotTrusted) + X509_verify_cert_error_string(verdict);
     return Status(Reason::ServiceUnavailable, std::move(text));
   }
 
@@ -323,5 +330,7 @@ Task<Result<std::unique_ptr<TlsStream>>> tls_connect(StreamPtr lower, std::share
   stream->note_alpn();
   co_return Result<std::unique_ptr<TlsStream>>(std::move(stream));
 }
+
+bool is_unknown_authority(const Status& status) { return status.message().find(kUnknownAuthority) != std::string::npos; }
 
 }  // namespace onebin::net

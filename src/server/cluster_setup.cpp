@@ -1,6 +1,7 @@
 #include "cluster_setup.hpp"
 
 #include <onebin/api/core_v1.hpp>
+#include <onebin/async/all.hpp>
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/file.hpp>
 #include <onebin/base/random.hpp>
@@ -28,11 +29,12 @@ bool token_part(const std::string& s, std::size_t size) {
 }
 
 // Server-side apply, so that a restart changes nothing that is as it should be.
-async::Task<Result<void>> apply(client::Client* client, std::string path, std::string body) {
+async::Task<Result<void>> apply(client::Client* client, std::string path, std::string body, std::string what) {
   client::ApiRequest q = client->patch_request(std::move(path), client::PatchType::Apply, std::move(body));
   q.accept = "application/json";
   Result<std::string> r = co_await client->raw(std::move(q));
-  co_return Result<void>(r.status());
+  if (!r) co_return r.status().with_context(what);
+  co_return Result<void>();
 }
 
 std::string bootstrap_secret(const agent::JoinToken& t) {
@@ -75,14 +77,15 @@ std::string local_path_class() {
 }
 
 // Made once: what people change about it stays.
-async::Task<Result<void>> create(client::Client* client, std::string path, std::string body) {
+async::Task<Result<void>> create(client::Client* client, std::string path, std::string body, std::string what) {
   client::ApiRequest q;
   q.method = "POST";
   q.path = std::move(path);
   q.content_type = q.accept = "application/json";
   q.body = std::move(body);
   Result<std::string> r = co_await client->raw(std::move(q));
-  co_return Result<void>(r.is(Reason::AlreadyExists) ? Status() : r.status());
+  if (!r && !r.is(Reason::AlreadyExists)) co_return r.status().with_context(what);
+  co_return Result<void>();
 }
 
 // What nodes and joining hosts may do beyond upstream's defaults: the agent serves Services and DNS under the node's identity.
@@ -133,23 +136,13 @@ Result<agent::JoinToken> load_token(const std::string& dir, const std::string& w
 
 async::Task<Result<void>> set_up_cluster(client::Client& client, ClusterSetup s) {
   const std::string base = "/api/v1/namespaces/";
-  Result<void> r = co_await apply(&client, base + kSystem + "/secrets/bootstrap-token-" + s.token.id, bootstrap_secret(s.token));
-  if (!r) co_return r.status().with_context("bootstrap token");
-  r = co_await apply(&client, base + "kube-public/configmaps/cluster-info", cluster_info(s));
-  if (!r) co_return r.status().with_context("cluster-info");
-  for (const Grant& g : kGrants) {
-    r = co_await apply(&client, std::string("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/") + g.name, grant_binding(g));
-    if (!r) co_return r.status().with_context(g.name);
-  }
-  if (s.with_dns) {
-    r = co_await apply(&client, base + kSystem + "/services/kube-dns", dns_service(s));
-    if (!r) co_return r.status().with_context("kube-dns service");
-  }
-  if (s.with_local_storage) {
-    r = co_await create(&client, "/apis/storage.k8s.io/v1/storageclasses", local_path_class());
-    if (!r) co_return r.status().with_context("local-path storage class");
-  }
-  co_return Result<void>();
+  std::vector<async::Task<Result<void>>> tasks;
+  tasks.push_back(apply(&client, base + kSystem + "/secrets/bootstrap-token-" + s.token.id, bootstrap_secret(s.token), "bootstrap token"));
+  tasks.push_back(apply(&client, base + "kube-public/configmaps/cluster-info", cluster_info(s), "cluster-info"));
+  for (const Grant& g : kGrants) tasks.push_back(apply(&client, std::string("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/") + g.name, grant_binding(g), g.name));
+  if (s.with_dns) tasks.push_back(apply(&client, base + kSystem + "/services/kube-dns", dns_service(s), "kube-dns service"));
+  if (s.with_local_storage) tasks.push_back(create(&client, "/apis/storage.k8s.io/v1/storageclasses", local_path_class(), "local-path storage class"));
+  co_return co_await async::all(std::move(tasks));
 }
 
 }  // namespace onebin::server

@@ -52,7 +52,7 @@ class Server::Impl {
     if (!ao) co_return ao.status();
     api_ = std::make_unique<apiserver::ApiServer>(std::move(*ao), *store_);
     Result<void> api = co_await api_->start();
-    if (!api) co_return api.status();
+    if (!api) co_return starts_with(api.status().message(), "listen on ") ? api.status().with_context("--bind-address, --https-listen-port") : api.status();
 
     admin_ = std::make_unique<client::Client>(transport("system:apiserver"), "onebin");
     Result<void> setup = co_await set_up_cluster(*admin_, setup_);
@@ -150,6 +150,12 @@ class Server::Impl {
     if (first < 1 || last < first || last > 65535) return bad_request("--service-node-port-range " + options_.service_node_port_range + ": want FIRST-LAST, as 30000-32767");
     o.node_port_first = static_cast<std::uint16_t>(first);
     o.node_port_last = static_cast<std::uint16_t>(last);
+    for (const std::string& gate : options_.feature_gates) {
+      auto parts = split(gate, '=');
+      if (parts.size() != 2 || (parts[1] != "true" && parts[1] != "false")) return bad_request("--feature-gates " + gate + ": want NAME=true or NAME=false");
+      if (parts[0] != "CBORServingAndStorage") return bad_request("--feature-gates: unrecognized feature gate: " + parts[0]);
+      o.cbor = parts[1] == "true";
+    }
     o.cluster_domain = options_.cluster_domain;
     o.service_account_issuer = "https://kubernetes.default.svc." + options_.cluster_domain;
     o.service_account_keys_pem = {certificates_.service_account_key};
@@ -159,6 +165,7 @@ class Server::Impl {
     o.kubelet_tls = [this] { return kubelet_tls_; };
     o.extra_handlers = {{"/v1-onebin/config", [this](net::Request& q, net::ResponseWriter& w) { return serve_config(&q, &w); }},
                         {"/cacerts", [this](net::Request& q, net::ResponseWriter& w) { return serve_ca(&q, &w); }}};
+    RETURN_IF_ERROR(apiserver::apply_arguments(o, options_.kube_apiserver_args).status().with_context("--kube-apiserver-arg"));
     setup_.token = token_;
     setup_.ca_pem = certificates_.server_ca.certificate;
     setup_.server_url = "https://" + net::Address{options_.advertise_address, options_.https_listen_port}.to_string();

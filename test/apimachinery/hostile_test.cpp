@@ -142,15 +142,15 @@ TEST_CASE("hostile: merges of long lists") {
     for (int i = 0; i < n; ++i) list.push_back({{"name", prefix + std::to_string(i)}, {"image", "x"}});
     return list;
   };
-  Document live = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", {{"name", "a"}}}, {"spec", {{"containers", containers(500, "a")}}}};
-  Document patch = {{"spec", {{"containers", containers(500, "b")}}}};
+  Document live = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", {{"name", "a"}}}, {"spec", {{"containers", containers(5000, "a")}}}};
+  Document patch = {{"spec", {{"containers", containers(5000, "b")}}}};
   auto merged = apply_strategic_merge_patch(tables::pod(), live, patch);
   REQUIRE(merged);
-  CHECK((*merged)["spec"]["containers"].size() == 1000);
-  Document ordered = {{"spec", {{"$setElementOrder/containers", containers(500, "a")}, {"containers", containers(500, "a")}}}};
+  CHECK((*merged)["spec"]["containers"].size() == 10000);
+  Document ordered = {{"spec", {{"$setElementOrder/containers", containers(5000, "a")}, {"containers", containers(5000, "a")}}}};
   (void)apply_strategic_merge_patch(tables::pod(), live, ordered);
   Document finalizers = {{"metadata", {{"finalizers", Document::array()}, {"$deleteFromPrimitiveList/finalizers", Document::array()}}}};
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 20000; ++i) {
     finalizers["metadata"]["finalizers"].push_back("f" + std::to_string(i));
     finalizers["metadata"]["$deleteFromPrimitiveList/finalizers"].push_back("g" + std::to_string(i));
   }
@@ -162,13 +162,13 @@ TEST_CASE("hostile: merges of long lists") {
   r.kind = "Pod";
   r.type = &tables::pod();
   Document wanted = live;
-  wanted["spec"]["containers"] = containers(500, "c");
+  wanted["spec"]["containers"] = containers(5000, "c");
   auto once = server_side_apply(r, &live, wanted, "m", true, from_unix(0));
   REQUIRE(once);
   auto twice = server_side_apply(r, &*once, live, "m", true, from_unix(0));
   REQUIRE(twice);
   Document same = live;
-  same["spec"]["containers"] = containers(500, "a");
+  same["spec"]["containers"] = containers(5000, "a");
   for (auto& c : same["spec"]["containers"]) c["name"] = "one";
   CHECK_FALSE(server_side_apply(r, &live, same, "m", true, from_unix(0)));  // duplicate keys
 }

@@ -1,6 +1,7 @@
 #include "tables.hpp"
 
 #include <onebin/apimachinery/defaulting.hpp>
+#include <onebin/api/published.hpp>
 #include <onebin/apimachinery/openapi.hpp>
 #include <onebin/apimachinery/prune.hpp>
 #include <onebin/apimachinery/schema.hpp>
@@ -140,7 +141,19 @@ TEST_CASE("unknown members are pruned and told") {
 namespace {
 OpenApiTypes common() {
   auto meta = [](const char* kind) { return api::find_type(std::string("io.k8s.apimachinery.pkg.apis.meta.v1.") + kind); };
-  return {meta("Status"), meta("DeleteOptions"), meta("ObjectMeta"), meta("ListMeta"), meta("APIResourceList")};
+  OpenApiTypes t;
+  t.status = meta("Status");
+  t.delete_options = meta("DeleteOptions");
+  t.object_meta = meta("ObjectMeta");
+  t.list_meta = meta("ListMeta");
+  t.api_resource_list = meta("APIResourceList");
+  t.api_versions = meta("APIVersions");
+  t.api_group = meta("APIGroup");
+  t.api_group_list = meta("APIGroupList");
+  t.watch_event = meta("WatchEvent");
+  t.published = api::published_fields();
+  t.kinds = api::all_kinds();
+  return t;
 }
 OpenApiResource deployments() {
   OpenApiResource r;
@@ -158,6 +171,7 @@ OpenApiResource deployments() {
 TEST_CASE("OpenAPI v3 of a built-in kind") {
   auto status = deployments();
   status.subresource = "status";
+  status.parent_kind = "Deployment";
   status.verbs = {"get", "patch", "update"};
   auto d = json(openapi_v3_json({deployments(), status}, common()).c_str());
   const auto& schemas = d["components"]["schemas"];
@@ -165,7 +179,10 @@ TEST_CASE("OpenAPI v3 of a built-in kind") {
   CHECK(containers == json(R"({"type":"array","items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Container"},"x-kubernetes-list-type":"map",
     "x-kubernetes-list-map-keys":["name"],"x-kubernetes-patch-strategy":"merge","x-kubernetes-patch-merge-key":"name"})"));
   CHECK(schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"] == json(R"([{"group":"apps","version":"v1","kind":"Deployment"}])"));
-  CHECK(schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["affinity"]["allOf"][0]["$ref"] == "#/components/schemas/io.k8s.api.core.v1.Affinity");
+  CHECK(schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["affinity"]["$ref"] == "#/components/schemas/io.k8s.api.core.v1.Affinity");
+  CHECK(schemas["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["template"] ==
+        json(R"({"default":{},"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodTemplateSpec"}]})"));
+  CHECK(schemas["io.k8s.api.core.v1.LocalObjectReference"]["properties"]["name"] == json(R"({"type":"string","default":""})"));
   const auto& item = d["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"];
   CHECK(item["patch"]["x-kubernetes-action"] == "patch");
   CHECK(item["patch"]["x-kubernetes-group-version-kind"]["kind"] == "Deployment");
@@ -173,6 +190,15 @@ TEST_CASE("OpenAPI v3 of a built-in kind") {
   CHECK(d["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments"]["get"]["x-kubernetes-action"] == "list");
   CHECK(d["paths"].contains("/apis/apps/v1/deployments"));
   CHECK(d["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status"].contains("put"));
+  CHECK(d["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status"]["put"]["operationId"] == "replaceAppsV1NamespacedDeploymentStatus");
+  CHECK(d["paths"]["/apis/apps/v1/watch/deployments"]["get"]["operationId"] == "watchAppsV1DeploymentListForAllNamespaces");
+  // What is enforced and what is published of a field differ: a container's name is there, if empty; its protocol has a default.
+  const auto& port = schemas["io.k8s.api.core.v1.ContainerPort"];
+  CHECK(port["properties"]["protocol"]["default"] == "TCP");
+  CHECK(port["required"] == json(R"(["containerPort"])"));
+  CHECK(schemas["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["replicas"] == json(R"({"type":"integer","format":"int32"})"));
+  CHECK(schemas["io.k8s.api.core.v1.SeccompProfile"]["x-kubernetes-unions"] ==
+        json(R"([{"discriminator":"type","fields-to-discriminateBy":{"localhostProfile":"LocalhostProfile"}}])"));
   // Every reference leads somewhere.
   std::function<void(const Document&)> check = [&](const Document& v) {
     if (v.is_object() && v.contains("$ref") && v["$ref"].is_string()) {
@@ -195,16 +221,20 @@ TEST_CASE("OpenAPI v2 of a built-in and of a custom kind, and its protobuf form"
   foo.kind = "Foo";
   foo.plural = "foos";
   foo.verbs = {"get", "list"};
-  foo.schema = &schema;
-  auto text = openapi_v2_json({deployments(), foo}, common());
+  foo.schema = std::make_shared<Document>(schema);
+  auto text = openapi_v2_json({deployments(), foo}, {"apis/apps", "version"}, common());
   auto d = json(text.c_str());
   CHECK(d["swagger"] == "2.0");
   const auto& spec = d["definitions"]["com.example.v1.Foo"]["properties"]["spec"]["properties"];
   CHECK(spec["port"] == json(R"({"x-kubernetes-int-or-string":true})"));
-  CHECK(spec["n"] == json(R"({"nullable":true})").patch(json(R"([{"op":"remove","path":"/nullable"}])")));
+  CHECK(spec["n"] == json(R"({"default":3})"));
   CHECK(d["definitions"]["com.example.v1.Foo"]["x-kubernetes-group-version-kind"][0]["kind"] == "Foo");
   CHECK(d["definitions"]["com.example.v1.FooList"]["properties"]["items"]["items"]["$ref"] == "#/definitions/com.example.v1.Foo");
-  CHECK(d["paths"]["/apis/example.com/v1/namespaces/{namespace}/foos"]["parameters"][0]["name"] == "namespace");
+  CHECK(d["paths"]["/apis/example.com/v1/namespaces/{namespace}/foos"]["parameters"][0]["$ref"] == "#/parameters/namespace");
+  CHECK(d["parameters"]["namespace"]["in"] == "path");
+  CHECK(d["paths"]["/apis/apps/"]["get"]["operationId"] == "getAppsAPIGroup");
+  CHECK(d["paths"]["/version/"]["get"]["responses"]["200"]["schema"]["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.version.Info");
+  CHECK(d["paths"]["/apis/example.com/v1/namespaces/{namespace}/foos/{name}"]["get"]["produces"] == json(R"(["application/json","application/yaml"])"));
   auto v3 = json(openapi_v3_json({foo}, common()).c_str());
   CHECK(v3["components"]["schemas"]["com.example.v1.Foo"]["properties"]["spec"]["properties"]["n"]["default"] == 3);
   CHECK(v3["components"]["schemas"]["com.example.v1.Foo"]["properties"].contains("apiVersion"));

@@ -185,6 +185,40 @@ TEST_CASE("tables are what kubectl prints") {
   CHECK(t.body["rows"][0]["object"]["kind"] == "PartialObjectMetadata");
 }
 
+// A list's rows are made without the trees of its objects; a single object's is made from the whole tree.
+TEST_CASE("a list's rows are those of its objects one by one") {
+  Fixture f;
+  const std::string pods = "/api/v1/namespaces/default/pods", table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+  Document p = pod("p");
+  p["spec"]["nodeName"] = "node";
+  p["spec"]["initContainers"] = {{{"name", "first"}, {"image", "i"}}, {{"name", "side"}, {"image", "i"}, {"restartPolicy", "Always"}}};
+  p["spec"]["readinessGates"] = {{{"conditionType", "example.com/gate"}}};
+  REQUIRE(f.post(pods, p).code == 201);
+  Document status = f.get(pods + "/p").body;
+  status["status"] = {{"phase", "Running"}, {"podIPs", {{{"ip", "10.0.0.1"}}}}, {"podIP", "10.0.0.1"},
+                      {"conditions", {{{"type", "Initialized"}, {"status", "True"}}, {{"type", "example.com/gate"}, {"status", "True"}}}},
+                      {"initContainerStatuses", {{{"name", "first"}, {"image", ""}, {"imageID", ""}, {"ready", true}, {"restartCount", 0}, {"state", {{"terminated", {{"exitCode", 0}}}}}},
+                                                 {{"name", "side"}, {"image", ""}, {"imageID", ""}, {"ready", true}, {"started", true}, {"restartCount", 2}, {"state", {{"running", Document::object()}}}}}},
+                      {"containerStatuses", {{{"name", status["spec"]["containers"][0]["name"]}, {"image", ""}, {"imageID", ""}, {"ready", false}, {"restartCount", 1},
+                                              {"lastState", {{"terminated", {{"exitCode", 1}, {"finishedAt", "2020-01-01T00:00:00Z"}}}}}, {"state", {{"waiting", {{"reason", "CrashLoopBackOff"}}}}}}}}};
+  REQUIRE(f.send("PUT", pods + "/p/status", status).code == 200);
+  REQUIRE(f.post(kMaps, config_map("m")).code == 201);
+  for (const std::string& collection : {pods, kMaps}) {
+    std::string name = collection == pods ? "/p" : "/m";
+    for (const char* include : {"", "?includeObject=None", "?includeObject=Object"}) {
+      Answer one = f.send("GET", collection + name + include, nullptr, "", table);
+      Answer all = f.send("GET", collection + (*include ? include + std::string("&") : std::string("?")) + "fieldSelector=metadata.name%3D" + name.substr(1), nullptr, "", table);
+      INFO(one.text << "\n" << all.text);
+      REQUIRE(all.body["rows"].size() == 1);
+      CHECK(all.body["rows"][0]["cells"] == one.body["rows"][0]["cells"]);
+      CHECK(all.body["columnDefinitions"] == one.body["columnDefinitions"]);
+      Document a = all.body["rows"][0]["object"], b = one.body["rows"][0]["object"];
+      CHECK(a == b);
+    }
+  }
+  CHECK(f.send("GET", pods + "/p", nullptr, "", table).body["rows"][0]["cells"][2] == "CrashLoopBackOff");
+}
+
 TEST_CASE("what is refused is told as upstream tells it") {
   Fixture f;
   Document bad = pod("UPPER");

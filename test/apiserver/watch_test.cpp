@@ -43,7 +43,51 @@ async::Task<void> follow(client::Transport* t, std::string path, std::string que
 
 const std::string kMaps = "/api/v1/namespaces/default/configmaps";
 
+// The frames of a watch of two seconds, as a client of JSON reads them.
+async::Task<void> read_frames(client::Transport* t, std::string accept, std::vector<Document>* frames) {
+  client::ApiRequest q;
+  q.path = kMaps;
+  q.query = "watch=true&timeoutSeconds=2";
+  q.accept = std::move(accept);
+  Result<client::ApiResponse> r = co_await t->request(std::move(q));
+  if (!r) co_return;
+  std::size_t at = 0;
+  for (std::size_t end; (end = r->body.find('\n', at)) != std::string::npos; at = end + 1)
+    frames->push_back(Document::parse(r->body.substr(at, end - at), nullptr, false));
+}
+
 }  // namespace
+
+TEST_CASE("watchers share an encoding only where they asked for the same form") {
+  Fixture f;
+  std::vector<Document> plain, again, v1, v1beta1, table;
+  async::TaskGroup group("watches");
+  group.spawn(read_frames(f.transport.get(), "application/json", &plain));
+  group.spawn(read_frames(f.transport.get(), "application/json", &again));
+  group.spawn(read_frames(f.transport.get(), "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", &v1));
+  group.spawn(read_frames(f.transport.get(), "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1beta1", &v1beta1));
+  group.spawn(read_frames(f.transport.get(), "application/json;as=Table;g=meta.k8s.io;v=v1", &table));
+  f.loop->run_ready();
+  f.post(kMaps, config_map("a"));
+  f.send_text("PATCH", kMaps + "/a", R"({"data":{"more":"x"}})", "application/merge-patch+json");
+  f.loop->run_for(std::chrono::seconds(3));
+  f.run(group.join());
+  REQUIRE(plain.size() == 2);
+  CHECK(plain == again);
+  CHECK(plain[0]["type"] == "ADDED");
+  CHECK(plain[1]["object"]["data"]["more"] == "x");
+  REQUIRE(v1.size() == 2);
+  REQUIRE(v1beta1.size() == 2);
+  CHECK(v1[0]["object"]["apiVersion"] == "meta.k8s.io/v1");
+  CHECK(v1beta1[0]["object"]["apiVersion"] == "meta.k8s.io/v1beta1");
+  CHECK(v1[1]["object"]["metadata"]["name"] == "a");
+  REQUIRE(table.size() == 2);
+  CHECK(table[0]["object"]["kind"] == "Table");
+  CHECK(table[0]["object"]["columnDefinitions"].size() == 3);
+  CHECK(table[1]["object"]["columnDefinitions"].is_null());  // told once
+  CHECK(table[1]["object"]["rows"][0]["cells"][1] == 2);
+  CHECK(table[1]["object"]["metadata"]["resourceVersion"] == plain[1]["object"]["metadata"]["resourceVersion"]);
+}
 
 TEST_CASE("a watch shows the state and then the changes") {
   Fixture f;

@@ -1,3 +1,4 @@
+#include <onebin/async/all.hpp>
 #include <onebin/async/channel.hpp>
 #include <onebin/async/group.hpp>
 #include <onebin/async/pool.hpp>
@@ -93,6 +94,39 @@ TEST_CASE("with_timeout tells a timeout from a result") {
   CHECK(early == Reason::Timeout);
   CHECK(late == Reason::Success);
   CHECK(value == 7);
+}
+
+namespace {
+Task<Result<void>> ends(Duration after, Status with) {
+  CO_RETURN_IF_ERROR(co_await sleep_for(after));
+  co_return with;
+}
+Task<void> await_all(std::vector<Task<Result<void>>> tasks, Status* out, SteadyTime* when) {
+  Result<void> r = co_await all(std::move(tasks));
+  *out = r.status();
+  *when = Loop::current().now();
+}
+}  // namespace
+
+TEST_CASE("all() waits for every task at the same time and gives the first error") {
+  auto loop = SimLoop::create(WallTime{});
+  TaskGroup group("test");
+  SteadyTime began = loop->now(), done;
+  Status s = internal_error("not run");
+  std::vector<Task<Result<void>>> good, bad;
+  for (int i = 1; i <= 3; ++i) good.push_back(ends(1s * i, Status()));
+  group.spawn(await_all(std::move(good), &s, &done));
+  loop->run_for(10s);
+  CHECK(s);
+  CHECK(done - began == 3s);
+  began = loop->now();
+  bad.push_back(ends(3s, internal_error("late")));
+  bad.push_back(ends(2s, internal_error("first")));
+  bad.push_back(ends(4s, Status()));
+  group.spawn(await_all(std::move(bad), &s, &done));
+  loop->run_for(10s);
+  CHECK(s.message() == "first");
+  CHECK(done - began == 4s);
 }
 
 TEST_CASE("a channel delivers in order, bounded, until it is closed and empty") {

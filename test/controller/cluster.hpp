@@ -17,9 +17,10 @@ using apimachinery::Document;
 class Cluster : public apiserver::test::Fixture {
  public:
   // `names` are the controllers that run, as --disable takes them.
-  explicit Cluster(std::set<std::string> names) {
+  explicit Cluster(std::set<std::string> names, std::string roots = {}) {
     Options o;
     o.rng = &rng;
+    o.root_ca_pem = std::move(roots);
     for (const auto& name : controller_names())
       if (!names.count(name)) o.disabled.insert(name);
     manager_ = std::make_unique<Manager>([this](const std::string& user) -> client::Transport& { return transport_of(user); }, std::move(o));

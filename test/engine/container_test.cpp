@@ -296,6 +296,23 @@ TEST_CASE("Attach: 10 MB through stdin and stdout unaltered, stdin_once") {
   CHECK(f.output(c).size() == sent.size() + 4);
 }
 
+TEST_CASE("Attach: the end of stdin reaches a process that reads slowly, behind all input") {
+  Fixture f;
+  f.open();
+  f.import({busybox_image()});
+  std::string s = f.sandbox();
+  auto config = Fixture::shell("n=0; while c=$(dd bs=16384 count=1 2>/dev/null | wc -c) && test $c -gt 0; do n=$((n+c)); sleep 0.01; done; echo $n");
+  config.stdin_open = config.stdin_once = true;
+  std::string c = f.start(s, config);
+  auto x = f.run(f.engine->attach(c, true));
+  REQUIRE(x.is_ok());
+  std::string sent(40 * 16384, 'x'), received, errors;  // more than pipe, shim and socket hold
+  f.run(f.exchange(x->get(), &sent, &received, &errors));
+  CHECK(received == std::to_string(sent.size()) + "\n");
+  CHECK(f.wait_exit(c).exit_code == 0);
+  f.run(Fixture::as_result((*x)->close()));
+}
+
 TEST_CASE("Logs: long lines in pieces, ends without newline, reopened after a rename") {
   Fixture f;
   f.open();

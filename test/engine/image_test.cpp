@@ -163,6 +163,15 @@ TEST_CASE("Hostile layers touch nothing outside their root") {
   through.mode = 0;
   attempt(TarBuilder().symlink("l5", "..").raw(through).done());
   CHECK(read_file(f.path + "/victim").value_or("") == "safe");
+  // A path that leads out is refused by name, not bent into the root.
+  for (const auto& tar : {TarBuilder().file("a/../../up", "x").done(), TarBuilder().file("there", "x").hardlink("a", "../there").done()}) {
+    auto refused = f.unpack(tar);
+    REQUIRE_FALSE(refused.is_ok());
+    CHECK(refused.status().message().find("leads out of the image") != std::string::npos);
+    CHECK(refused.status().message().find("..") != std::string::npos);
+  }
+  CHECK(f.unpack(TarBuilder().file("a/../inside", "x").done()).is_ok());
+  CHECK(f.read("inside") == "x");
   struct stat st;
   REQUIRE(::stat(f.path.c_str(), &st) == 0);
   CHECK((st.st_mode & 0777) == 0700);

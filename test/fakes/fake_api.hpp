@@ -2,6 +2,7 @@
 // merge of status patches, deletes with preconditions. No admission, no authorization. Runs on any Loop.
 #pragma once
 #include <onebin/api/authentication_v1.hpp>
+#include <onebin/api/certificates_v1.hpp>
 #include <onebin/api/codec.hpp>
 #include <onebin/api/coordination_v1.hpp>
 #include <onebin/api/core_v1.hpp>
@@ -43,6 +44,8 @@ class FakeApi final : public client::Transport {
     add<core::PersistentVolume>();
     add<api::coordination::v1::Lease>();
     add<api::discovery::v1::EndpointSlice>();
+    add<api::certificates::v1::PodCertificateRequest>();
+    add<api::certificates::v1::ClusterTrustBundle>();
   }
   ~FakeApi() override = default;
 
@@ -243,7 +246,9 @@ class FakeApi final : public client::Transport {
     if (q.method == "POST") {
       Result<json> o = codecs_[p.plural].from_protobuf(q.body);
       if (!o) return error(o.status());
-      std::string name = (*o)["metadata"].value("name", "");
+      json& meta = (*o)["metadata"];
+      if (meta.value("name", "").empty() && meta.contains("generateName")) meta["name"] = meta["generateName"].get<std::string>() + std::to_string(++uids_);
+      std::string name = meta.value("name", "");
       if (objects_.contains(key(p.plural, p.ns, name))) return error(already_exists(p.plural, name));
       if (!p.ns.empty()) (*o)["metadata"]["namespace"] = p.ns;
       return object(201, p.plural, store(p.plural, *o));

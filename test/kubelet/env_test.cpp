@@ -6,6 +6,7 @@
 #include "kubelet/volumes/payload.hpp"
 
 #include <onebin/base/bytes.hpp>
+#include <onebin/base/pki.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -318,4 +319,60 @@ TEST_CASE("pull secrets fit by registry and path, the longest first") {
   CHECK(users("busybox") == "d,");
   CHECK(users("a.wild.io/x") == "w,");
   CHECK(users("wild.io/x") == "");
+}
+
+TEST_CASE("projected trust bundles and pods' certificates") {
+  core::Pod p = pod("a", {container("x")});
+  PodFacts facts;
+  ReferencedObjects objects;
+  auto now = from_unix(1800000000);
+  std::string one = pki::create_ca({"one", {}}, now, 1h)->certificate, two = pki::create_ca({"two", {}}, now, 1h)->certificate;
+  auto bundle = [](const char* name, const char* signer, const char* label, const std::string& pem) {
+    api::certificates::v1::ClusterTrustBundle b;
+    b.metadata.name = name;
+    b.metadata.labels["tier"] = label;
+    b.spec.signer_name = signer;
+    b.spec.trust_bundle = pem;
+    return b;
+  };
+  objects.trust_bundles = std::vector{bundle("plain", "", "a", "# comment\n" + one), bundle("e.x:s:1", "e.x/s", "a", one), bundle("e.x:s:2", "e.x/s", "b", two + one)};
+  Tokens tokens;
+  Credentials credentials;
+  PayloadInput in{&p, &facts, &objects, &tokens, &credentials};
+  core::Volume v;
+  v.name = "v";
+  v.projected.ensure().sources.resize(1);
+  auto& source = v.projected->sources[0].cluster_trust_bundle.ensure();
+  source.path = "ca.pem";
+  source.name = "plain";
+  CHECK(volume_payload(v, in)->at("ca.pem") == FileProjection{one, 0644, {}});
+  source.name = "missing";
+  CHECK(volume_payload(v, in).status().message() == "while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io \"missing\" not found");
+  source.optional = true;
+  CHECK(volume_payload(v, in)->at("ca.pem").data.empty());
+  source.name.reset();
+  source.signer_name = "e.x/s";
+  source.optional = false;
+  CHECK(volume_payload(v, in).status().message() == "combination of signerName and labelSelector matched zero ClusterTrustBundles");  // no selector: none
+  source.label_selector.ensure();
+  std::string all = volume_payload(v, in)->at("ca.pem").data;
+  CHECK(all.size() == one.size() + two.size());  // each certificate once
+  source.label_selector->match_labels["tier"] = "a";
+  CHECK(volume_payload(v, in)->at("ca.pem").data == one);
+  p.spec.volumes = {v};
+  CHECK(references_of(p).trust_bundles);
+
+  core::Volume c;
+  c.name = "cert";
+  c.projected.ensure().sources.resize(1);
+  auto& projection = c.projected->sources[0].pod_certificate.ensure();
+  projection.credential_bundle_path = "bundle.pem";
+  projection.key_path = "key.pem";
+  projection.certificate_chain_path = "chain.pem";
+  CHECK_FALSE(volume_payload(c, in));
+  credentials.emplace("cert/0", Credential{"KEY", "CHAIN"});
+  CHECK(*volume_payload(c, in) == Payload{{"bundle.pem", {"KEYCHAIN", 0644, {}}}, {"key.pem", {"KEY", 0644, {}}}, {"chain.pem", {"CHAIN", 0644, {}}}});
+  p.spec.volumes = {v, c};
+  REQUIRE(certificates_of(p).size() == 1);
+  CHECK(certificates_of(p)[0].key() == "cert/0");
 }

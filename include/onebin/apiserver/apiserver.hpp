@@ -11,7 +11,9 @@
 #include <onebin/net/tls.hpp>
 #include <onebin/storage/store.hpp>
 
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +23,22 @@ namespace onebin::apiserver {
 struct StaticToken {
   std::string token;
   UserInfo user;
+};
+
+// Users of an OpenID Connect provider; upstream's --oidc-* flags.
+struct OidcIssuer {
+  std::string url, client_id;             // https; the token's iss and one of its aud
+  std::string ca_pem;                     // of the provider; "": the machine's roots
+  std::string username_claim = "sub", username_prefix;
+  std::string groups_claim, groups_prefix;  // "": no groups
+  std::map<std::string, std::string> required_claims;
+  std::vector<std::string> signing_algorithms = {"RS256"};
+};
+
+// What the admission plug-in PodSecurity is configured with (a PodSecurityConfiguration).
+struct PodSecurityDefaults {
+  std::map<std::string, std::string> labels;  // as a namespace's without its prefix: "enforce", "warn-version", ...
+  std::set<std::string> exempt_users, exempt_namespaces, exempt_runtime_classes;
 };
 
 struct Options {
@@ -48,8 +66,18 @@ struct Options {
   std::vector<std::string> requestheader_allowed_names;
 
   std::vector<StaticToken> static_tokens;
+  std::vector<OidcIssuer> oidc;
+  bool extend_token_expiration = true;      // a pod's default token lives a year, and says when it should have been renewed
+  std::int64_t max_token_expiration_seconds = 0;  // of issued tokens; 0: no limit
+
+  // Admission plug-ins by upstream's names, beside or instead of those that are on by default.
+  std::set<std::string> enable_admission_plugins, disable_admission_plugins;
+  int not_ready_toleration_seconds = 300, unreachable_toleration_seconds = 300;
+  PodSecurityDefaults pod_security;
+
   bool anonymous_auth = true;           // RBAC decides what system:anonymous may
   bool allow_privileged = true;
+  bool cbor = false;                    // application/cbor: feature gate CBORServingAndStorage
 
   // The server's client certificate for kubelets (and who signs theirs). Asked at each new connection.
   net::TlsClientProvider kubelet_tls;
@@ -63,6 +91,10 @@ struct Options {
   std::size_t max_in_flight = 800;      // not counting watches and streams; beyond: 429
   Rng* rng = nullptr;                   // null: the system's
 };
+
+// Upstream's flags of kube-apiserver, "NAME=VALUE" with or without leading dashes; reads the files that they name.
+// BadRequest names a flag that is not known here and a value that cannot be used.
+Result<void> apply_arguments(Options& options, const std::vector<std::string>& arguments);
 
 class ApiServer {
  public:

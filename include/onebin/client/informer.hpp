@@ -26,6 +26,7 @@ class RawInformer {
  public:
   struct Options {
     std::string ns, label_selector, field_selector;
+    bool metadata_only = false;  // objects as PartialObjectMetadata: the one form of custom resources in protobuf
   };
   // `key` is "namespace/name", or "name" for what has no namespace. `before` is null for an addition, `now` for a deletion.
   using Handler = std::function<void(const std::string& key, const Bytes& before, const Bytes& now)>;

@@ -5,10 +5,12 @@ OUTPUT/include/onebin/api/X.hpp  the structs
 OUTPUT/X_types.inc, X_structs.inc  field tables, reflection tables
 OUTPUT/tables.hpp  what the tables share
 OUTPUT/kinds.cpp, types.cpp, structs_N.cpp  the translation units: the kinds, and the above in bundles of like size
+OUTPUT/published.cpp  what only OpenAPI documents say: descriptions, and fields of which something else is published
 """
 import os
 import re
 import sys
+import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from tables import SCALARS, Model  # noqa: E402
@@ -338,6 +340,49 @@ def kind_text(model, table, t, k, group, rules):
     return "  {" + ", ".join(parts) + "},"
 
 
+def published_cpp(model):
+    out = ["#include <onebin/api/published.hpp>", "", '#include "tables.hpp"', "", "namespace onebin::api {", "using apimachinery::PublishedField;", "",
+           "static constexpr PublishedField kPublished[] = {"]
+    for table in model.tables.values():
+        for t in table.types.values():
+            for i, f in enumerate(t.fields):
+                facts = []
+                if f.attributes.get("required") and not f.declared.get("required"):
+                    facts.append("kNotRequired")
+                if f.attributes.get("default") and f.attributes.get("default") != f.declared.get("default"):
+                    facts.append("kNoDefault")
+                if f.card == "Single" and f.declared.get("omitempty") and f.declared.get("default") in ('""', "false", "0"):
+                    facts.append("kZeroDefault")
+                if t.attributes.get("union"):
+                    facts.append("kDiscriminator" if f.declared.get("discriminator") else "kUnion")
+                if facts:
+                    out.append(f"  {{&tables::{t.symbol}, {i}, {' | '.join('PublishedField::' + x for x in facts)}}},")
+    out += ["};", "std::span<const PublishedField> published_fields() { return kPublished; }", ""]
+    packed = zlib.compress(descriptions(model).encode(), 9)
+    out.append("static constexpr unsigned char kDescriptions[] = {")
+    for i in range(0, len(packed), 40):
+        out.append("  " + ",".join(str(b) for b in packed[i:i + 40]) + ",")
+    out += ["};", "std::string_view packed_descriptions() { return {reinterpret_cast<const char*>(kDescriptions), sizeof kDescriptions}; }", "",
+            "}  // namespace onebin::api", ""]
+    return "\n".join(out)
+
+
+def descriptions(model):
+    """The text of <onebin/api/published.hpp>. An embedded struct's fields take what is said of them there."""
+    lines = []
+    for table in model.tables.values():
+        for t in table.types.values():
+            fields = []
+            for f in t.fields:
+                text = f.about or (f.origin.about if f.inlined else None)
+                if text:
+                    fields.append(f"\t{f.name}: {text}")
+            if t.about or fields:
+                lines.append(f"{table.openapi}.{t.name}: {t.about or ''}")
+                lines += fields
+    return "\n".join(lines) + "\n"
+
+
 def link_enums(model):
     for table in model.tables.values():
         for t in table.types.values():
@@ -381,6 +426,7 @@ def main():
         write(os.path.join(out, f"structs_{i + 1}.cpp"), "".join(f'#include "{n}"\n' for n in names))
     write(os.path.join(out, "tables.hpp"), tables_hpp(model))
     write(os.path.join(out, "kinds.cpp"), kinds_cpp(model))
+    write(os.path.join(out, "published.cpp"), published_cpp(model))
     # The one stamp that the build watches.
     with open(os.path.join(out, "stamp"), "w"):
         pass

@@ -7,7 +7,9 @@ class Field:
     def __init__(self, name, number, text, attributes):
         self.name, self.number, self.type_text = name, number, text
         self.attributes = dict(a.split("=", 1) if "=" in a else (a, True) for a in attributes)
+        self.declared = dict(self.attributes)  # without what overlays add
         self.inlined = False
+        self.about = None
         card, base = "Single", text
         if text.startswith("*"):
             card, base = "Optional", text[1:]
@@ -20,6 +22,7 @@ class Field:
     def copy(self):
         other = Field(self.name, self.number, self.type_text, [])
         other.attributes = dict(self.attributes)
+        other.declared = self.declared
         other.target = getattr(self, "target", None)
         return other
 
@@ -34,6 +37,7 @@ class Type:
         self.table, self.name = table, name
         self.attributes = dict(a.split("=", 1) if "=" in a else (a, True) for a in attributes)
         self.members = []  # Field, Embedded or "typemeta", as declared
+        self.about = None
         self.fields = None  # flat, set by link()
         self.entries = None  # (number, first, embedded type or None)
 
@@ -123,6 +127,7 @@ class Model:
                 self.link(t)
         for table in self.tables.values():
             self.overlay(table)
+            self.describe(table)
         # Embedded structs' fields were copied: give the copies what overlays said of the originals.
         for table in self.tables.values():
             for t in table.types.values():
@@ -210,6 +215,25 @@ class Model:
                 attributes[verb] = value
             else:
                 raise SystemExit(f"{where}: what is '{verb}'?")
+
+    def describe(self, table):
+        """X.descriptions: `TYPE: text`, then its fields, indented: `  FIELD: text`."""
+        path = table.path[:-len("schema")] + "descriptions"
+        if not os.path.exists(path):
+            return
+        current = None
+        for number, line in enumerate(open(path), 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            name, _, text = line.strip().partition(":")
+            if not line.startswith(" "):
+                current = table.types.get(name)
+                target = current
+            else:
+                target = next((f for f in current.fields if f.name == name), None)
+            if target is None:
+                raise SystemExit(f"{path}:{number}: there is no {name}")
+            target.about = text.strip()
 
     def overlay_kind(self, table, verb, words, where):
         plural, _, sub = words[0].partition("/")

@@ -1,5 +1,6 @@
 // CertificateApproval and CertificateSigning: who approves or signs a request needs the right for its signer.
-// CertificateSubjectRestriction: nobody asks for a client certificate of system:masters.
+// ClusterTrustBundleAttest: who speaks for a signer's roots needs its right too. CertificateSubjectRestriction: nobody asks for a client certificate of system:masters.
+#include "apiserver/admission/gc_fields.hpp"
 #include "apiserver/admission/plugins.hpp"
 
 #include <onebin/apimachinery/field_error.hpp>
@@ -61,6 +62,50 @@ class SignerRight final : public AdmissionPlugin {
   bool approval_;
 };
 
+// Who answers a pod's request needs the right to sign for its signer. Upstream checks this where it validates, hence the form
+// of the refusal.
+class PodCertificateSigning final : public AdmissionPlugin {
+ public:
+  explicit PodCertificateSigning(Authorizer& authorizer) : authorizer_(authorizer) {}
+  std::string_view name() const override { return "PodCertificateSigning"; }
+  bool handles(Operation op) const override { return op == Operation::Update; }
+  bool concerns(const AdmissionAttributes& a) const override { return a.object && a.is(kGroup, "podcertificaterequests", "status"); }
+  async::Task<Result<void>> validate(const AdmissionAttributes& a) override {
+    const Document* old = a.old_object();
+    if (!old || apimachinery::same_value(apimachinery::member(*old, "status"), apimachinery::member(*a.object, "status"))) co_return Result<void>();
+    std::string signer(get_string(*old, {"spec", "signerName"}));
+    bool allowed = co_await may(&authorizer_, a.user, "sign", signer);
+    if (allowed) co_return Result<void>();
+    apimachinery::FieldErrors errors{apimachinery::field_forbidden(apimachinery::FieldPath("spec").child("signerName"),
+        "User " + apimachinery::go_quote(a.user->name) + " is not permitted to \"sign\" for signer " + apimachinery::go_quote(signer))};
+    co_return apimachinery::invalid(kGroup, "PodCertificateRequest", a.name, errors);
+  }
+
+ private:
+  Authorizer& authorizer_;
+};
+
+class TrustBundleAttest final : public AdmissionPlugin {
+ public:
+  explicit TrustBundleAttest(Authorizer& authorizer) : authorizer_(authorizer) {}
+  std::string_view name() const override { return "ClusterTrustBundleAttest"; }
+  bool handles(Operation op) const override { return op == Operation::Create || op == Operation::Update; }
+  bool concerns(const AdmissionAttributes& a) const override {
+    return a.object && a.is(kGroup, "clustertrustbundles") && !get_string(*a.object, {"spec", "signerName"}).empty();
+  }
+  async::Task<Result<void>> validate(const AdmissionAttributes& a) override {
+    if (only_gc_fields_change(a)) co_return Result<void>();
+    // The new object's: validation keeps an update from changing it.
+    std::string signer(get_string(*a.object, {"spec", "signerName"}));
+    bool allowed = co_await may(&authorizer_, a.user, "attest", signer);
+    if (allowed) co_return Result<void>();
+    co_return admission_forbidden(a, "user not permitted to attest for signerName " + apimachinery::go_quote(signer));
+  }
+
+ private:
+  Authorizer& authorizer_;
+};
+
 class SubjectRestriction final : public AdmissionPlugin {
  public:
   std::string_view name() const override { return "CertificateSubjectRestriction"; }
@@ -82,6 +127,8 @@ class SubjectRestriction final : public AdmissionPlugin {
 
 std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorizer) { return std::make_unique<SignerRight>(authorizer, true); }
 std::unique_ptr<AdmissionPlugin> make_certificate_signing(Authorizer& authorizer) { return std::make_unique<SignerRight>(authorizer, false); }
+std::unique_ptr<AdmissionPlugin> make_pod_certificate_signing(Authorizer& authorizer) { return std::make_unique<PodCertificateSigning>(authorizer); }
+std::unique_ptr<AdmissionPlugin> make_cluster_trust_bundle_attest(Authorizer& authorizer) { return std::make_unique<TrustBundleAttest>(authorizer); }
 std::unique_ptr<AdmissionPlugin> make_certificate_subject_restriction() { return std::make_unique<SubjectRestriction>(); }
 
 }  // namespace onebin::apiserver

@@ -86,7 +86,7 @@ bool same(const Document* a, const Document* b, std::initializer_list<std::strin
 
 class NodeRestriction final : public AdmissionPlugin {
  public:
-  explicit NodeRestriction(const Lister& lister) : lister_(lister) {}
+  NodeRestriction(const Lister& lister, Authorizer& authorizer) : lister_(lister), authorizer_(authorizer) {}
   std::string_view name() const override { return "NodeRestriction"; }
   bool handles(Operation op) const override { return op != Operation::Connect; }
   bool concerns(const AdmissionAttributes& a) const override { return node_of(*a.user).has_value(); }
@@ -94,16 +94,22 @@ class NodeRestriction final : public AdmissionPlugin {
   async::Task<Result<void>> admit(AdmissionAttributes& a) override {
     std::string node = node_of(*a.user).value_or("");
     if (node.empty()) co_return admission_forbidden(a, "could not determine node from user " + go_quote(a.user->name));
-    Result<std::string> why = refusal(node, a);
+    Attributes unless;
+    Result<std::string> why = refusal(node, a, &unless);
     if (!why) co_return why.status();
-    if (!why->empty()) co_return admission_forbidden(a, *why);
-    co_return Result<void>();
+    if (why->empty()) co_return Result<void>();
+    if (!unless.verb.empty()) {
+      Authorized d = co_await authorizer_.authorize(unless);
+      if (d.decision == Decision::Allow) co_return Result<void>();
+    }
+    co_return admission_forbidden(a, *why);
   }
 
  private:
   using Why = Result<std::string>;  // "": admitted; a status where another error than 403 is due
 
-  Why refusal(const std::string& node, const AdmissionAttributes& a) const {
+  // `unless`: a right that outweighs the refusal, where there is one.
+  Why refusal(const std::string& node, const AdmissionAttributes& a, Attributes* unless) const {
     if (a.resource_group.empty() && a.resource == "pods") {
       if (a.subresource.empty()) return pod(node, a);
       if (a.subresource == "status") return pod_status(node, a);
@@ -112,7 +118,7 @@ class NodeRestriction final : public AdmissionPlugin {
     }
     if (a.resource_group.empty() && a.resource == "nodes") return node_object(node, a);
     if (a.resource_group.empty() && a.resource == "persistentvolumeclaims") return claim(node, a);
-    if (a.is("", "serviceaccounts", "token")) return token(node, a);
+    if (a.is("", "serviceaccounts", "token")) return token(node, a, unless);
     if (a.is("coordination.k8s.io", "leases")) return lease(node, a);
     if (a.is("storage.k8s.io", "csinodes")) {
       if (object_name(a) == node) return Why("");
@@ -120,7 +126,7 @@ class NodeRestriction final : public AdmissionPlugin {
     }
     if (a.is("resource.k8s.io", "resourceslices")) return slice(node, a);
     if (a.is("certificates.k8s.io", "certificatesigningrequests")) return csr(node, a);
-    if (a.is("certificates.k8s.io", "podcertificaterequests")) return pod_certificate(node, a);
+    if (a.is("certificates.k8s.io", "podcertificaterequests")) return pod_certificate(node, a, unless);
     return Why("");
   }
 
@@ -215,7 +221,7 @@ class NodeRestriction final : public AdmissionPlugin {
     return Why("node " + go_quote(node) + " is not allowed to update fields other than status.quantity and status.conditions");
   }
 
-  Why token(const std::string& node, const AdmissionAttributes& a) const {
+  Why token(const std::string& node, const AdmissionAttributes& a, Attributes* unless) const {
     if (a.operation != Operation::Create || !a.object) return Why("");
     const Document& ref = at_path(*a.object, {"spec", "boundObjectRef"});
     std::string name(string_at(ref, "name"));
@@ -228,11 +234,11 @@ class NodeRestriction final : public AdmissionPlugin {
       return Why("the UID in the bound object reference (" + std::string(uid) +
                  ") does not match the UID in record. The object might have been deleted and then recreated");
     if (kept->spec.node_name != node) return Why("node requested token bound to a pod scheduled on a different node");
-    return audience(node, *kept, a);
+    return audience(*kept, a, unless);
   }
 
   // One audience, which the pod names in a projected token or by way of a CSI driver.
-  Why audience(const std::string&, const core::Pod& pod, const AdmissionAttributes& a) const {
+  Why audience(const core::Pod& pod, const AdmissionAttributes& a, Attributes* unless) const {
     const Document& audiences = items(member(*a.object, "spec"), "audiences");
     if (audiences.size() > 1) return Why("node may only request 0 or 1 audiences");
     std::string wanted = audiences.empty() || !audiences[0].is_string() ? "" : audiences[0].get<std::string>();
@@ -247,6 +253,7 @@ class NodeRestriction final : public AdmissionPlugin {
         for (const auto& t : d->spec.token_requests)
           if (t.audience == wanted) return Why("");
     }
+    *unless = right(a, "request-serviceaccounts-token-audience", wanted, a.name);
     return Why(a.user->name + " is not authorized to request tokens for audience " + go_quote(wanted));
   }
 
@@ -285,29 +292,64 @@ class NodeRestriction final : public AdmissionPlugin {
     return Why("");
   }
 
-  Why pod_certificate(const std::string& node, const AdmissionAttributes& a) const {
+  Why pod_certificate(const std::string& node, const AdmissionAttributes& a, Attributes* unless) const {
     if (a.operation != Operation::Create) return Why("unexpected operation " + std::string(to_string(a.operation)));
     const Document& spec = member(*a.object, "spec");
     std::string named(string_at(spec, "nodeName")), pod_name(string_at(spec, "podName")), where = go_quote(a.ns + "/" + pod_name);
+    std::string account(string_at(spec, "serviceAccountName")), signer(string_at(spec, "signerName"));
     if (named != node) return Why("PodCertificateRequest.Spec.NodeName=" + go_quote(named) + ", which is not the requesting node " + go_quote(node));
+    auto self = lister_.get<core::Node>("", node);
+    if (!self) return not_found("nodes", node);
+    // An object that was replaced a moment ago is no offence: the node may try again.
+    if (self->metadata.uid != string_at(spec, "nodeUID"))
+      return internal_error("PodCertificateRequest for pod " + where + " names node UID " + go_quote(string_at(spec, "nodeUID")) + ", inconsistent with the running node (" +
+                            go_quote(self->metadata.uid) + ")");
     auto kept = lister_.get<core::Pod>(a.ns, pod_name);
     if (!kept) return not_found("pods", pod_name);
+    if (kept->metadata.uid != string_at(spec, "podUID"))
+      return internal_error("PodCertificateRequest for pod " + where + " contains pod UID (" + go_quote(string_at(spec, "podUID")) + ") which differs from running pod " +
+                            go_quote(kept->metadata.uid));
     if (kept->spec.node_name != node) return Why("pod " + where + " is not running on node " + go_quote(node) + " named in the PodCertificateRequest");
-    if (kept->metadata.uid != string_at(spec, "podUID") || kept->spec.service_account_name != string_at(spec, "serviceAccountName"))
-      return Why("PodCertificateRequest for pod " + where + " differs from the running pod");
     if (kept->metadata.annotations.count(kMirrorAnnotation)) return Why("pod " + where + " is a mirror pod");
+    if (kept->spec.service_account_name != account)
+      return Why("PodCertificateRequest for pod " + where + " contains serviceAccountName (" + go_quote(account) + ") that differs from running pod (" +
+                 go_quote(kept->spec.service_account_name) + ")");
+    auto object = lister_.get<core::ServiceAccount>(a.ns, account);
+    if (!object) return not_found("serviceaccounts", account);
+    if (object->metadata.uid != string_at(spec, "serviceAccountUID"))
+      return internal_error("PodCertificateRequest for pod " + where + " names service account UID " + go_quote(string_at(spec, "serviceAccountUID")) +
+                            ", which differs from the running service account (" + go_quote(object->metadata.uid) + ")");
     for (const auto& v : kept->spec.volumes)
       if (v.projected)
         for (const auto& s : v.projected->sources)
-          if (s.pod_certificate && s.pod_certificate->signer_name == string_at(spec, "signerName")) return Why("");
-    return Why("pod " + where + " does not mount a podCertificate projected volume for signer " + go_quote(string_at(spec, "signerName")));
+          if (s.pod_certificate && s.pod_certificate->signer_name == signer) return Why("");
+    std::string munged = signer;
+    std::replace(munged.begin(), munged.end(), '/', ':');
+    *unless = right(a, "request-serviceaccounts-podcertificate-signer", munged, account);
+    return Why("pod " + where + " does not mount a podCertificate projected volume for signer " + go_quote(signer));
+  }
+
+  static Attributes right(const AdmissionAttributes& a, const char* verb, const std::string& resource, const std::string& name) {
+    Attributes q;
+    q.user = a.user;
+    q.verb = verb;
+    q.group = a.resource_group;
+    q.version = a.resource_version;
+    q.resource = resource;
+    q.ns = a.ns;
+    q.name = name;
+    q.is_resource = true;
+    return q;
   }
 
   const Lister& lister_;
+  Authorizer& authorizer_;
 };
 
 }  // namespace
 
-std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lister& lister) { return std::make_unique<NodeRestriction>(lister); }
+std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lister& lister, Authorizer& authorizer) {
+  return std::make_unique<NodeRestriction>(lister, authorizer);
+}
 
 }  // namespace onebin::apiserver

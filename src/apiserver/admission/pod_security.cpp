@@ -52,11 +52,17 @@ std::optional<int> parse_version(const std::string& text) {
 }
 
 // A wrong enforce level counts as restricted, the other modes fail open; a wrong version is the latest.
-NamespacePolicy policy_of(const Labels& labels) {
+NamespacePolicy policy_of(const Labels& labels, const Labels& defaults) {
   NamespacePolicy p;
+  auto by_default = [&](const std::string& key) {
+    auto it = defaults.find(key);
+    return it == defaults.end() ? std::string() : it->second;
+  };
   bool enforce_given = false, warn_given = false, warn_version_given = false;
   auto read = [&](const char* mode, LevelVersion& out, Level otherwise) {
     bool good = false;
+    out.level = parse_level(by_default(mode)).value_or(Level::Privileged);
+    out.minor = parse_version(by_default(std::string(mode) + "-version")).value_or(-1);
     auto complain = [&](const std::string& key, const std::string& value, const char* why) {
       p.errors.push_back(apimachinery::field_invalid(FieldPath("metadata").child("labels").key(key), value, why));
     };
@@ -132,7 +138,7 @@ bool significant(const Document& now, const Document& before) {
 
 class PodSecurity final : public AdmissionPlugin {
  public:
-  explicit PodSecurity(const Lister& lister) : lister_(lister) {}
+  PodSecurity(const Lister& lister, const PodSecurityDefaults& defaults) : lister_(lister), defaults_(defaults) {}
   std::string_view name() const override { return "PodSecurity"; }
   bool handles(Operation op) const override { return op == Operation::Create || op == Operation::Update; }
   bool concerns(const AdmissionAttributes& a) const override {
@@ -144,14 +150,15 @@ class PodSecurity final : public AdmissionPlugin {
 
   async::Task<Result<void>> validate(const AdmissionAttributes& a) override {
     if (a.resource == "namespaces") co_return Result<void>(check_namespace(a));
+    if (defaults_.exempt_namespaces.count(a.ns) || defaults_.exempt_users.count(a.user->name)) co_return Result<void>();
     auto ns = lister_.get<core::Namespace>("", a.ns);
     bool is_pod = a.resource == "pods";
     if (!ns && is_pod) co_return internal_error("failed to lookup namespace " + go_quote(a.ns));
-    if (!ns || ns->metadata.labels.empty()) co_return Result<void>();
-    NamespacePolicy policy = policy_of(ns->metadata.labels);
+    if (!ns) co_return Result<void>();
+    NamespacePolicy policy = policy_of(ns->metadata.labels, defaults_.labels);
     if (policy.enforce.level == Level::Privileged && policy.warn.level == Level::Privileged) co_return Result<void>();
     PodParts parts = parts_of(a);
-    if (!parts.spec) co_return Result<void>();
+    if (!parts.spec || exempt_class(std::string(string_at(*parts.spec, "runtimeClassName")))) co_return Result<void>();
     const Document* old = is_pod && a.operation == Operation::Update ? a.old_object() : nullptr;
     if (old && !significant(*parts.spec, member(*old, "spec"))) co_return Result<void>();
     if (is_pod) {
@@ -166,16 +173,38 @@ class PodSecurity final : public AdmissionPlugin {
 
  private:
   Status check_namespace(const AdmissionAttributes& a) const {
-    NamespacePolicy now = policy_of(apimachinery::string_map(apimachinery::labels_of(*a.object)));
+    NamespacePolicy now = policy_of(apimachinery::string_map(apimachinery::labels_of(*a.object)), defaults_.labels);
     const Document* old = a.operation == Operation::Update ? a.old_object() : nullptr;
-    if (!old) return now.errors.empty() ? Status::ok() : apimachinery::invalid("", "Namespace", apimachinery::name_of(*a.object), now.errors);
-    NamespacePolicy before = policy_of(apimachinery::string_map(apimachinery::labels_of(*old)));
+    std::string name(apimachinery::name_of(*a.object));
+    bool exempt = defaults_.exempt_namespaces.count(name) > 0;
+    if (!old) {
+      if (!now.errors.empty()) return apimachinery::invalid("", "Namespace", name, now.errors);
+      if (exempt) warn_exempt(a, name, now);
+      return Status::ok();
+    }
+    NamespacePolicy before = policy_of(apimachinery::string_map(apimachinery::labels_of(*old)), defaults_.labels);
     if (!now.errors.empty() && !same_errors(now.errors, before.errors))
       return apimachinery::invalid("", "Namespace", apimachinery::name_of(*a.object), now.errors);
     if (now.enforce == before.enforce || now.enforce.level == Level::Privileged) return Status::ok();
     if (now.enforce.minor == before.enforce.minor && now.enforce.level <= before.enforce.level) return Status::ok();
-    for (auto& w : existing_pods(std::string(apimachinery::name_of(*a.object)), now.enforce)) a.warn(std::move(w));
+    if (exempt) warn_exempt(a, name, now);
+    else for (auto& w : existing_pods(name, now.enforce)) a.warn(std::move(w));
     return Status::ok();
+  }
+
+  bool exempt_class(const std::string& runtime_class) const { return !runtime_class.empty() && defaults_.exempt_runtime_classes.count(runtime_class); }
+
+  // Labels that are without effect.
+  void warn_exempt(const AdmissionAttributes& a, const std::string& name, const NamespacePolicy& policy) const {
+    NamespacePolicy usual = policy_of({}, defaults_.labels);
+    if (policy.enforce == usual.enforce && policy.audit == usual.audit && policy.warn == usual.warn) return;
+    const Document& labels = apimachinery::labels_of(*a.object);
+    std::vector<std::string> set;
+    for (const auto& [mode, value] : {std::pair("enforce", policy.enforce), std::pair("audit", policy.audit), std::pair("warn", policy.warn)}) {
+      std::string key = std::string(kPrefix) + mode;
+      if (value.level != Level::Privileged && (labels.contains(key) || labels.contains(key + "-version"))) set.push_back(std::string(mode) + "=" + value.to_string());
+    }
+    if (!set.empty()) a.warn("namespace " + go_quote(name) + " is exempt from Pod Security, and the policy (" + join(set, ", ") + ") will be ignored");
   }
 
   static bool same_errors(const FieldErrors& a, const FieldErrors& b) {
@@ -191,6 +220,7 @@ class PodSecurity final : public AdmissionPlugin {
     std::vector<core::Pod> pods, rest;
     std::set<std::string> controllers;
     lister_.for_each<core::Pod>(ns, [&](const core::Pod& p) {
+      if (exempt_class(p.spec.runtime_class_name.value_or(""))) return true;
       std::string owner;
       for (const auto& o : p.metadata.owner_references)
         if (o.controller.value_or(false)) owner = o.uid;
@@ -225,10 +255,13 @@ class PodSecurity final : public AdmissionPlugin {
   }
 
   const Lister& lister_;
+  const PodSecurityDefaults& defaults_;
 };
 
 }  // namespace
 
-std::unique_ptr<AdmissionPlugin> make_pod_security(const Lister& lister) { return std::make_unique<PodSecurity>(lister); }
+std::unique_ptr<AdmissionPlugin> make_pod_security(const Lister& lister, const PodSecurityDefaults& defaults) {
+  return std::make_unique<PodSecurity>(lister, defaults);
+}
 
 }  // namespace onebin::apiserver

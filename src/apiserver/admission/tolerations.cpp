@@ -1,5 +1,5 @@
 // TaintNodesByCondition: a new Node is not ready until the node controller says so. DefaultTolerationSeconds: a pod stays
-// five minutes on a node that is not ready or cannot be reached, unless it says otherwise.
+// five minutes (or as configured) on a node that is not ready or cannot be reached, unless it says otherwise.
 #include "apiserver/admission/plugins.hpp"
 #include "apiserver/admission/pod_documents.hpp"
 
@@ -12,7 +12,6 @@ using apimachinery::string_at;
 
 constexpr char kNotReady[] = "node.kubernetes.io/not-ready";
 constexpr char kUnreachable[] = "node.kubernetes.io/unreachable";
-constexpr int kSeconds = 300;
 
 class TaintNodesByCondition final : public AdmissionPlugin {
  public:
@@ -30,14 +29,15 @@ class TaintNodesByCondition final : public AdmissionPlugin {
 
 class DefaultTolerationSeconds final : public AdmissionPlugin {
  public:
+  DefaultTolerationSeconds(int not_ready, int unreachable) : seconds_{{kNotReady, not_ready}, {kUnreachable, unreachable}} {}
   std::string_view name() const override { return "DefaultTolerationSeconds"; }
   bool handles(Operation op) const override { return op == Operation::Create || op == Operation::Update; }
   bool concerns(const AdmissionAttributes& a) const override { return a.is("", "pods") && a.object; }
   async::Task<Result<void>> admit(AdmissionAttributes& a) override {
     Document& spec = object_at(*a.object, "spec");
-    for (const char* key : {kNotReady, kUnreachable})
+    for (const auto& [key, seconds] : seconds_)
       if (!tolerates(spec, key))
-        array_at(spec, "tolerations").push_back({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", kSeconds}});
+        array_at(spec, "tolerations").push_back({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", seconds}});
     co_return Result<void>();
   }
 
@@ -49,11 +49,14 @@ class DefaultTolerationSeconds final : public AdmissionPlugin {
     }
     return false;
   }
+  std::pair<const char*, int> seconds_[2];
 };
 
 }  // namespace
 
 std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition() { return std::make_unique<TaintNodesByCondition>(); }
-std::unique_ptr<AdmissionPlugin> make_default_toleration_seconds() { return std::make_unique<DefaultTolerationSeconds>(); }
+std::unique_ptr<AdmissionPlugin> make_default_toleration_seconds(int not_ready, int unreachable) {
+  return std::make_unique<DefaultTolerationSeconds>(not_ready, unreachable);
+}
 
 }  // namespace onebin::apiserver

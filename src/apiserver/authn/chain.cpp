@@ -1,6 +1,7 @@
 #include "apiserver/authn/chain.hpp"
 
 #include "apiserver/authn/bootstrap_tokens.hpp"
+#include "apiserver/authn/oidc.hpp"
 #include "apiserver/authn/secrets.hpp"
 #include "apiserver/authn/service_account_tokens.hpp"
 
@@ -54,6 +55,7 @@ AuthenticatorChain::AuthenticatorChain(const Options& options, const Lister& lis
     : options_(options), clock_(clock) {
   if (keys) tokens_.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(keys), options, lister, clock));
   tokens_.push_back(std::make_unique<BootstrapTokenAuthenticator>(lister, clock));
+  for (const OidcIssuer& i : options.oidc) tokens_.push_back(std::make_unique<OidcAuthenticator>(i, clock, https_fetch(i.ca_pem)));
 }
 
 std::optional<Authenticated> AuthenticatorChain::front_proxy(const Credentials& c) const {

@@ -1,5 +1,5 @@
 // The chain of authenticators in upstream's order: front proxy, client certificate, then bearer tokens: static ones,
-// service accounts', bootstrap tokens'.
+// service accounts', bootstrap tokens', OpenID Connect providers'.
 #pragma once
 #include "apiserver/authenticator.hpp"
 #include "apiserver/authn/jwt.hpp"

@@ -78,21 +78,16 @@ Result<std::string> JwtKeys::sign(const Document& claims) const {
 
 Result<Document> JwtKeys::verify(std::string_view token) const {
   Status bad(Reason::Unauthorized, "invalid bearer token");
-  auto parts = parts_of(token);
-  if (!parts) return bad;
-  Document header = object_of(parts->header);
-  auto signature = base64url_decode(parts->signature);
-  if (header.is_null() || !signature) return bad;
-  std::string_view id = string_at(header, "kid"), algorithm = string_at(header, "alg");
+  auto parsed = parse_token(token);
+  if (!parsed) return bad;
+  std::string_view id = string_at(parsed->header, "kid"), algorithm = string_at(parsed->header, "alg");
   bool known = false;
   for (const auto& k : keys_) {
     if (!id.empty() && id != k.id) continue;
     known = true;
     // The key's own algorithm counts, never the header's choice.
-    if (algorithm != k.algorithm || !pki::jws_verify(k.public_pem, k.algorithm, parts->signed_part, *signature)) continue;
-    Document claims = object_of(parts->claims);
-    if (claims.is_null()) return bad;
-    return Result<Document>(std::move(claims));
+    if (algorithm != k.algorithm || !pki::jws_verify(k.public_pem, k.algorithm, parsed->signed_part, parsed->signature)) continue;
+    return Result<Document>(std::move(parsed->claims));
   }
   return Status(Reason::Unauthorized, known ? "invalid signature" : "invalid signature, no keys found");
 }
@@ -113,6 +108,15 @@ std::vector<std::string> JwtKeys::algorithms() const {
   std::vector<std::string> out;
   for (const auto& k : keys_)
     if (std::find(out.begin(), out.end(), k.algorithm) == out.end()) out.push_back(k.algorithm);
+  return out;
+}
+
+std::optional<ParsedToken> parse_token(std::string_view token) {
+  auto parts = parts_of(token);
+  if (!parts) return std::nullopt;
+  auto signature = base64url_decode(parts->signature);
+  ParsedToken out{object_of(parts->header), object_of(parts->claims), parts->signed_part, signature.value_or("")};
+  if (out.header.is_null() || out.claims.is_null() || !signature) return std::nullopt;
   return out;
 }
 

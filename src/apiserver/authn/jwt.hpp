@@ -3,6 +3,7 @@
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/result.hpp>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,14 @@ class JwtKeys {
   std::vector<Key> keys_;
   std::string signing_key_, signing_id_, signing_algorithm_;
 };
+
+// A token taken apart, nothing verified; none where it is no JWT. `signed_part` is a view into the token.
+struct ParsedToken {
+  apimachinery::Document header, claims;
+  std::string_view signed_part;
+  std::string signature;
+};
+std::optional<ParsedToken> parse_token(std::string_view token);
 
 // The claims without verification; null where `token` is no JWT. Only to see whom a token is from.
 apimachinery::Document unverified_claims(std::string_view token);

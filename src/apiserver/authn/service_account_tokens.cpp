@@ -71,7 +71,7 @@ Result<TokenIssuer::Token> ServiceAccountIssuer::issue(const Request& q) {
   std::vector<std::string> audiences = q.audiences.empty() ? default_audiences() : q.audiences;
   std::vector<std::string> own = default_audiences();
   bool for_api = std::all_of(audiences.begin(), audiences.end(), [&](const std::string& a) { return std::find(own.begin(), own.end(), a) != own.end(); });
-  if (q.bound_kind == "Pod" && lifetime == kPodTokenSeconds && for_api) {
+  if (options_.extend_token_expiration && q.bound_kind == "Pod" && lifetime == kPodTokenSeconds && for_api) {
     warn_after = now + lifetime;
     lifetime = kExtendedSeconds;
   }

@@ -7,6 +7,7 @@
 #include <onebin/api/document.hpp>
 #include <onebin/api/resource_v1.hpp>
 #include <onebin/api/storage_v1.hpp>
+#include <onebin/apimachinery/field_mask.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/base/log.hpp>
 
@@ -21,6 +22,12 @@ using apimachinery::string_at;
 
 // Pod.spec and Pod.spec.nodeName in the protobuf message.
 constexpr std::uint32_t kSpec = 2, kNodeName = 10;
+
+// What keys_of() reads of a pod.
+constexpr std::string_view kNames[] = {
+    "metadata.name", "metadata.namespace", "metadata.annotations", "spec.serviceAccountName", "spec.imagePullSecrets", "spec.volumes",
+    "spec.containers.env.valueFrom", "spec.containers.envFrom", "spec.initContainers.env.valueFrom", "spec.initContainers.envFrom",
+    "spec.ephemeralContainers.env.valueFrom", "spec.ephemeralContainers.envFrom"};
 
 std::string_view spec_bytes(const Bytes& pod) { return message_string(ObjectView(*pod).message(), {kSpec}); }
 std::string_view node_name(const Bytes& pod) { return message_string(ObjectView(*pod).message(), {kSpec, kNodeName}); }
@@ -81,12 +88,13 @@ NodeGraph::NodeGraph(Lister& lister) : lister_(lister) {
 void NodeGraph::count(const Bytes& bytes, int by) {
   std::string node(node_name(bytes));
   if (node.empty()) return;
-  Result<core::Pod> pod = api::from_protobuf<core::Pod>(*bytes);
+  static const apimachinery::FieldMask mask = apimachinery::FieldMask::of(*api::resource_of<core::Pod>().type, kNames);
+  Result<Document> pod = apimachinery::decode_masked(ObjectView(*bytes).message(), *api::resource_of<core::Pod>().type, mask);
   if (!pod) {
     log_error("a pod cannot be decoded", {{"error", pod.status()}});
     return;
   }
-  for (const auto& k : keys_of(api::to_document(*pod))) {
+  for (const auto& k : keys_of(*pod)) {
     auto& nodes = reach_[k];
     if ((nodes[node] += by) > 0) continue;
     nodes.erase(node);

@@ -23,24 +23,25 @@ Cacher::~Cacher() = default;
 
 WatchCache& Cacher::add(std::string group, std::string resource, std::string prefix, bool namespaced) {
   auto& slot = caches_[prefix];
-  if (!slot) slot = std::make_unique<WatchCache>(group, resource, prefix, namespaced);
+  if (!slot) slot = std::make_shared<WatchCache>(group, resource, prefix, namespaced);
   by_resource_[{std::move(group), std::move(resource)}] = slot.get();
   return *slot;
 }
 
-async::Task<Result<WatchCache*>> Cacher::add_live(std::string group, std::string resource, std::string prefix, bool namespaced) {
-  if (auto at = caches_.find(prefix); at != caches_.end()) co_return at->second.get();
-  WatchCache& cache = add(group, resource, prefix, namespaced);
-  cache.begin_loading();
+async::Task<Result<std::shared_ptr<WatchCache>>> Cacher::add_live(std::string group, std::string resource, std::string prefix, bool namespaced) {
+  if (auto at = caches_.find(prefix); at != caches_.end()) co_return at->second;
+  add(group, resource, prefix, namespaced);
+  std::shared_ptr<WatchCache> cache = caches_.find(prefix)->second;
+  cache->begin_loading();
   std::int64_t revision = 0;
   Result<std::vector<storage::KeyValue>> items = co_await list_all(prefix, &revision);
   if (!items) {
     remove(prefix);
     co_return items.status();
   }
-  for (const auto& kv : *items) cache.load(kv);
-  cache.loaded(revision);
-  co_return &cache;
+  for (const auto& kv : *items) cache->load(kv);
+  cache->loaded(revision);
+  co_return cache;
 }
 
 void Cacher::remove(std::string_view prefix) {

@@ -18,7 +18,7 @@ class Cacher final : public Lister {
   // Before start(). The cache of a storage identity; the same one for the same prefix.
   WatchCache& add(std::string group, std::string resource, std::string prefix, bool namespaced);
   // For resources that come later (custom ones): loads what is stored.
-  async::Task<Result<WatchCache*>> add_live(std::string group, std::string resource, std::string prefix, bool namespaced);
+  async::Task<Result<std::shared_ptr<WatchCache>>> add_live(std::string group, std::string resource, std::string prefix, bool namespaced);
   // Ends its watchers and forgets it.
   void remove(std::string_view prefix);
 
@@ -32,7 +32,7 @@ class Cacher final : public Lister {
   async::Task<Result<void>> wait_current() { return wait_for(store_.current_revision(), std::chrono::seconds(30)); }
 
   WatchCache* find(std::string_view group, std::string_view resource) const;
-  const std::map<std::string, std::unique_ptr<WatchCache>, std::less<>>& caches() const { return caches_; }
+  const std::map<std::string, std::shared_ptr<WatchCache>, std::less<>>& caches() const { return caches_; }
   // Watches with bookmarks tell the feed that there are some, so that the timer runs only then.
   void want_bookmarks();
 
@@ -54,7 +54,7 @@ class Cacher final : public Lister {
   void arm_bookmarks();
 
   storage::Store& store_;
-  std::map<std::string, std::unique_ptr<WatchCache>, std::less<>> caches_;  // by prefix
+  std::map<std::string, std::shared_ptr<WatchCache>, std::less<>> caches_;  // by prefix
   std::map<std::pair<std::string, std::string>, WatchCache*, std::less<>> by_resource_;
   std::unique_ptr<storage::Watch> watch_;
   std::int64_t applied_ = 0;

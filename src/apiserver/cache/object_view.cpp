@@ -1,5 +1,7 @@
 #include "apiserver/cache/object_view.hpp"
 
+#include "apiserver/cache/stored_json.hpp"
+
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/document.hpp>
 
@@ -112,12 +114,12 @@ SelectableField make_selectable(const apimachinery::TypeSchema& type, std::strin
 namespace {
 
 std::string json_value(const SelectableField& field, std::string_view stored) {
-  Document d = Document::parse(stored, nullptr, false);
-  const Document* at = &d;
-  for (const auto& p : field.json_path) at = &apimachinery::member(*at, p);
-  if (at->is_string()) return at->get<std::string>();
-  if (at->is_null()) return {};
-  return at->dump();
+  std::string_view text = stored;
+  for (const auto& p : field.json_path) text = json_member(text, p);
+  if (text.empty()) return {};
+  Document d = Document::parse(text, nullptr, false);
+  if (d.is_string()) return d.get<std::string>();
+  return d.is_null() || d.is_discarded() ? std::string() : std::string(text);
 }
 
 }  // namespace
@@ -145,8 +147,8 @@ std::string field_value(const SelectableField& field, std::string_view stored) {
 
 bool matches_labels(const apimachinery::LabelSelector& selector, std::string_view stored) {
   if (!is_protobuf(stored)) {
-    Document d = Document::parse(stored, nullptr, false);
-    return selector.matches(apimachinery::at_path(d, {"metadata", "labels"}));
+    std::string_view labels = json_member(json_member(stored, "metadata"), "labels");
+    return selector.matches(labels.empty() ? Document::object() : Document::parse(labels, nullptr, false));
   }
   auto labels = ObjectView(stored).labels();
   return selector.matches_with([&](std::string_view key) -> std::optional<std::string_view> {

@@ -1,5 +1,7 @@
 #include "apiserver/cache/watch_cache.hpp"
 
+#include "apiserver/cache/stored_json.hpp"
+
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/log.hpp>
@@ -13,10 +15,11 @@ using apimachinery::Document;
 Bytes with_revision(std::string_view stored, std::int64_t revision) {
   std::string text = std::to_string(revision);
   if (!is_protobuf(stored)) {
+    if (std::string fast = json_with_revision(stored, text); !fast.empty()) return make_bytes(std::move(fast));
     Document d = Document::parse(stored, nullptr, false);
     if (!d.is_object()) return make_bytes(std::string(stored));
     apimachinery::object_at(d, "metadata")["resourceVersion"] = text;
-    return make_bytes(d.dump());
+    return make_bytes(apimachinery::encode_json(d, nullptr));
   }
   auto envelope = apimachinery::open_envelope(stored);
   if (envelope) {

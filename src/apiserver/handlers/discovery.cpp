@@ -5,7 +5,6 @@
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
-#include <onebin/apimachinery/openapi.hpp>
 
 namespace onebin::apiserver {
 namespace {
@@ -67,7 +66,7 @@ Handling DiscoveryCache::send_cached(RequestContext* c, Text* text, std::string 
     co_return co_await c->writer.send(304, std::move(h), {});
   }
   std::string body = text->body;
-  if (body.size() >= kGzipThreshold && accepts_gzip(*c)) {
+  if (compresses(*c, body.size())) {
     body = gzip(body);
     h.add("Content-Encoding", "gzip");
   }
@@ -114,13 +113,18 @@ Document DiscoveryCache::aggregated_list(bool core_group) const {
       Document resources = Document::array();
       for (Served* s : core_.registry.resources(group, version)) {
         const KindSchema& k = *s->kind;
-        Document r = {{"resource", k.plural}, {"responseKind", {{"group", k.group}, {"version", k.version}, {"kind", k.kind}}},
+        // Of built-in kinds only a body of another group or version says which; of custom ones all do.
+        auto response = [&](std::string_view g, std::string_view v, std::string_view name) -> Document {
+          bool own = !s->json_stored && g == k.group && v == k.version;
+          return {{"group", own ? "" : g}, {"version", own ? "" : v}, {"kind", name}};
+        };
+        Document r = {{"resource", k.plural}, {"responseKind", response(k.group, k.version, k.kind)},
                       {"scope", k.namespaced ? "Namespaced" : "Cluster"}, {"singularResource", k.singular}, {"verbs", strings(k.verbs)}};
         if (!k.short_names.empty()) r["shortNames"] = strings(k.short_names);
         if (!k.categories.empty()) r["categories"] = strings(k.categories);
         for (const auto& sub : k.subresources)
           r["subresources"].push_back({{"subresource", sub.name}, {"verbs", strings(sub.verbs)},
-                                       {"responseKind", {{"group", sub.group}, {"version", sub.version}, {"kind", sub.kind}}}});
+                                       {"responseKind", response(sub.group, sub.version, sub.kind)}});
         resources.push_back(std::move(r));
       }
       versions.push_back({{"version", version}, {"resources", std::move(resources)}, {"freshness", "Current"}});
@@ -173,89 +177,6 @@ Handling DiscoveryCache::group(RequestContext* c, std::string name) {
 Handling DiscoveryCache::resources(RequestContext* c, std::string group, std::string version) {
   if (!core_.registry.has_group_version(group, version)) co_return generic_not_found();
   co_return co_await send_document(c, 200, resource_list(group, version), discovery_type("APIResourceList"));
-}
-
-// ---- OpenAPI
-
-namespace {
-
-std::vector<apimachinery::OpenApiResource> openapi_resources(const Registry& registry, const std::string* group, const std::string* version) {
-  std::vector<apimachinery::OpenApiResource> out;
-  for (Served* s : registry.all()) {
-    const KindSchema& k = *s->kind;
-    if (group && (k.group != *group || k.version != *version)) continue;
-    apimachinery::OpenApiResource r;
-    r.group = k.group;
-    r.version = k.version;
-    r.kind = k.kind;
-    r.plural = k.plural;
-    r.namespaced = k.namespaced;
-    r.verbs.assign(k.verbs.begin(), k.verbs.end());
-    r.type = k.type;
-    if (!k.list_kind.empty())
-      if (const KindSchema* list = api::find_kind(k.group, k.version, k.list_kind)) r.list_type = list->type;
-    out.push_back(r);
-    for (const auto& sub : k.subresources) {
-      apimachinery::OpenApiResource e = r;
-      e.list_type = nullptr;
-      e.subresource = sub.name;
-      e.kind = sub.kind;
-      e.kind_group = sub.group;
-      e.kind_version = sub.version;
-      e.verbs.assign(sub.verbs.begin(), sub.verbs.end());
-      const KindSchema* body = api::find_kind(sub.group, sub.version, sub.kind);
-      e.type = body ? body->type : nullptr;
-      out.push_back(std::move(e));
-    }
-  }
-  return out;
-}
-
-apimachinery::OpenApiTypes openapi_types() {
-  auto meta = [](const char* kind) { return api::find_type(std::string("io.k8s.apimachinery.pkg.apis.meta.v1.") + kind); };
-  return {meta("Status"), meta("DeleteOptions"), meta("ObjectMeta"), meta("ListMeta"), meta("APIResourceList")};
-}
-
-std::string to_path(std::string_view group, std::string_view version) {
-  return group.empty() ? "api/" + std::string(version) : "apis/" + std::string(group) + "/" + std::string(version);
-}
-
-}  // namespace
-
-Handling DiscoveryCache::openapi_v2(RequestContext* c) {
-  bool protobuf = false;
-  for (const auto& clause : parse_accept(c->request.headers.get("Accept"))) {
-    if (clause.type == "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" || clause.type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
-      protobuf = true;
-      break;
-    }
-    if (clause.type == "application/json" || clause.type == "*/*") break;
-  }
-  Text& json = cached("openapi v2", [&] { return apimachinery::openapi_v2_json(openapi_resources(core_.registry, nullptr, nullptr), openapi_types()); });
-  if (!protobuf) co_return co_await send_cached(c, &json, "application/json");
-  Text& binary = cached("openapi v2 protobuf", [&] { return apimachinery::openapi_v2_protobuf(json.body); });
-  co_return co_await send_cached(c, &binary, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
-}
-
-Handling DiscoveryCache::openapi_v3(RequestContext* c) {
-  Text& index = cached("openapi v3", [&] {
-    Document paths = Document::object();
-    for (const auto& g : core_.registry.groups())
-      for (const auto& v : core_.registry.versions(g)) {
-        // The hash of a document that is not made yet is told by what it is made of.
-        std::string hash = to_upper(sha256_hex(to_path(g, v) + std::to_string(core_.registry.generation()) + ONEBIN_VERSION));
-        paths[to_path(g, v)] = {{"serverRelativeURL", "/openapi/v3/" + to_path(g, v) + "?hash=" + hash}};
-      }
-    return Document{{"paths", std::move(paths)}}.dump();
-  });
-  co_return co_await send_cached(c, &index, "application/json");
-}
-
-Handling DiscoveryCache::openapi_v3_of(RequestContext* c, std::string group, std::string version) {
-  if (!core_.registry.has_group_version(group, version)) co_return generic_not_found();
-  Text& t = cached("openapi v3 " + group + "/" + version,
-                   [&] { return apimachinery::openapi_v3_json(openapi_resources(core_.registry, &group, &version), openapi_types()); });
-  co_return co_await send_cached(c, &t, "application/json");
 }
 
 }  // namespace onebin::apiserver

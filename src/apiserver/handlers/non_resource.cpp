@@ -126,6 +126,7 @@ Handling handle_non_resource(RequestContext* c) {
   } else if (starts_with(path, "/openapi/v3/")) {
     if (parts.size() == 4 && parts[2] == "api") co_return co_await discovery.openapi_v3_of(c, "", parts[3]);
     if (parts.size() == 5 && parts[2] == "apis") co_return co_await discovery.openapi_v3_of(c, parts[3], parts[4]);
+    co_return co_await discovery.openapi_v3_route(c, path.substr(std::string_view("/openapi/v3/").size()));
   } else if (parts[0] == "healthz" || parts[0] == "livez" || parts[0] == "readyz") {
     co_return co_await health(c, parts[0], parts.size() > 1 ? path.substr(parts[0].size() + 2) : std::string());
   } else if (path == "/metrics") {

@@ -1,6 +1,7 @@
 // Creating an object: admission, names, strategy, validation, storage.
 #include "apiserver/handlers/object_write.hpp"
 
+#include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
@@ -92,6 +93,8 @@ Status already_there(const Served& served, std::string_view name, const storage:
 async::Task<Result<Written>> create_object(RequestContext* c, const Served* served, std::string ns, Document object, CreateOptions options) {
   Status named = check_name(*served, object);
   if (!named) co_return named;
+  if (served->custom && served->custom->terminating)
+    co_return forbidden(served->kind->group, served->kind->plural, apimachinery::name_of(object), "create not allowed while custom resource definition is terminating");
   Status ns_ok = check_namespace(*served, ns, object);
   if (!ns_ok) co_return ns_ok;
   // Admission decides on the caches: they hold everything that was acknowledged before.

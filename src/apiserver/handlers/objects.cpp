@@ -5,6 +5,8 @@
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -27,6 +29,16 @@ async::Task<Result<std::string>> read_body(RequestContext* c) {
   if (body.is(Reason::RequestEntityTooLarge))
     co_return Status(Reason::RequestEntityTooLarge, "Request entity too large: limit is " + std::to_string(kMaxBody));
   co_return body;
+}
+
+Result<Document> decode_body(std::string_view body, Format format, const apimachinery::TypeSchema& type, const apimachinery::DecodeOptions& options,
+                             apimachinery::DecodeReport* report) {
+  switch (format) {
+    case Format::Protobuf: return apimachinery::decode_protobuf(body, type);
+    case Format::Yaml: return apimachinery::decode_yaml(body, &type, options, report);
+    case Format::Cbor: return apimachinery::decode_cbor(body, &type, options, report);
+    default: return apimachinery::decode_json(body, &type, options, report);
+  }
 }
 
 Result<FieldValidation> field_validation(const RequestContext& c) {
@@ -71,6 +83,26 @@ void warn_of_problem(RequestContext& c, std::string_view problem) {
   for (const auto& line : split(problem.substr(kTitle.size()), '\n')) c.warnings.emplace_back(trim(line));
 }
 
+Status check_custom_type(const Document& object, const KindSchema& kind, std::string_view body) {
+  std::string_view version = apimachinery::api_version_of(object), k = apimachinery::kind_of(object);
+  std::string expected = kind.api_version();
+  // Nothing but the object itself tells what it is meant to be.
+  if (k.empty()) return bad_request("Object 'Kind' is missing in '" + std::string(body.substr(0, 1024)) + "'");
+  if (version.empty()) return bad_request("Object 'apiVersion' is missing in '" + std::string(body.substr(0, 1024)) + "'");
+  if (k != kind.kind && version == expected) {
+    FieldErrors errors{field_invalid(FieldPath("kind"), k, "must be " + std::string(kind.kind))};
+    return apimachinery::invalid(kind.group, kind.kind, apimachinery::name_of(object), errors);
+  }
+  if (k != kind.kind) {
+    std::string v(version);
+    return bad_request(std::string(k) + " in version \"" + v.substr(v.find('/') == std::string::npos ? 0 : v.find('/') + 1) +
+                       "\" cannot be handled as a " + std::string(kind.kind) + ": no kind \"" + std::string(k) + "\" is registered");
+  }
+  if (version != expected)
+    return bad_request("the API version in the data (" + std::string(version) + ") does not match the expected API version (" + expected + ")");
+  return Status::ok();
+}
+
 // A body that is no object of any kind, shown in part.
 Status unrecognized(const KindSchema& kind, std::string_view why, std::string_view body) {
   constexpr std::size_t kShown = 30;
@@ -108,40 +140,58 @@ Status check_type(const Document& object, const KindSchema& kind, std::string_vi
   return unhandled(k, number, kind, "converting (" + std::string(number) + "." + std::string(k) + ") to (" + std::string(package) + "." + std::string(kind.kind) + "): unknown conversion");
 }
 
+// Values of a custom resource are for its validation to judge; what is repeated is told before what is unknown.
+Result<Document> decode_custom(std::string_view body, Format format, const KindSchema& kind, apimachinery::DecodeOptions options,
+                               apimachinery::DecodeReport& report) {
+  options.typed = false;
+  auto decode = format == Format::Cbor ? apimachinery::decode_cbor : format == Format::Yaml ? apimachinery::decode_yaml : apimachinery::decode_json;
+  Result<Document> d = decode(body, nullptr, options, &report);
+  if (!d || !d->is_object()) return d;
+  options.keep_unknown = false;
+  if (Status s = apimachinery::conform(*d, *kind.type, options, &report); !s) return s;
+  return d;
+}
+
 }  // namespace
 
-async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown) {
+async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind) {
   Result<std::string> body = co_await read_body(c);
   if (!body) co_return body.status();
-  Result<Format> format = body_format(c->request.headers.get("Content-Type"));
+  Result<Format> format = body_format(c->request.headers.get("Content-Type"), c->core.options.cbor);
   if (!format) co_return format.status();
   Result<FieldValidation> validation = field_validation(*c);
   if (!validation) co_return validation.status();
   Result<Document> d = Document();
+  bool custom = apimachinery::is_custom(*kind->type);
+  if (custom && *format == Format::Protobuf)
+    co_return Status(Reason::UnsupportedMediaType, "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml");
   if (*format == Format::Protobuf) {
     d = apimachinery::decode_protobuf(*body, *kind->type);
   } else {
     // Reported here, in upstream's words, so the decoder never fails for them.
     apimachinery::DecodeOptions options;
     options.validation = *validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
-    options.keep_unknown = keep_unknown;
     options.typed = false;
     apimachinery::DecodeReport report;
-    bool yaml = *format == Format::Yaml;
-    d = yaml ? apimachinery::decode_yaml(*body, kind->type, options, &report) : apimachinery::decode_json(*body, kind->type, options, &report);
-    if (!d && d.is(Reason::BadRequest))
-      co_return unrecognized(*kind, (yaml ? "error converting YAML to JSON: " : "couldn't get version/kind; json parse error: ") + d.status().message(), *body);
-    if (d && d->is_null()) d = Document::object();
-    if (d && !d->is_object())
-      co_return unrecognized(*kind, std::string("couldn't get version/kind; json parse error: json: cannot unmarshal ") + (d->is_array() ? "array" : d->is_string() ? "string" : d->is_boolean() ? "bool" : "number") +
-                                        " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }", *body);
-    if (d) {
-      Status typed = check_type(*d, *kind, *body);
-      if (!typed) co_return typed;
-      apimachinery::DecodeOptions quiet;
-      quiet.keep_unknown = keep_unknown;
-      Status conforms = apimachinery::conform(*d, *kind->type, quiet);
-      if (!conforms) co_return conforms.is(Reason::BadRequest) ? unhandled(kind->kind, kind->version, *kind, conforms.message()) : conforms;
+    bool yaml = *format == Format::Yaml, cbor = *format == Format::Cbor;
+    if (custom) {
+      d = decode_custom(*body, *format, *kind, options, report);
+      if (d && !d->is_object()) co_return bad_request("the body of the request is not an object");
+    } else {
+      auto decode = cbor ? apimachinery::decode_cbor : yaml ? apimachinery::decode_yaml : apimachinery::decode_json;
+      d = decode(*body, kind->type, options, &report);
+      if (!d && d.is(Reason::BadRequest))
+        co_return unrecognized(*kind, (yaml ? "error converting YAML to JSON: " : "couldn't get version/kind; json parse error: ") + d.status().message(), *body);
+      if (d && d->is_null()) d = Document::object();
+      if (d && !d->is_object())
+        co_return unrecognized(*kind, std::string("couldn't get version/kind; json parse error: json: cannot unmarshal ") + (d->is_array() ? "array" : d->is_string() ? "string" : d->is_boolean() ? "bool" : "number") +
+                                          " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }", *body);
+      if (d) {
+        Status typed = check_type(*d, *kind, *body);
+        if (!typed) co_return typed;
+        Status conforms = apimachinery::conform(*d, *kind->type, {});
+        if (!conforms) co_return conforms.is(Reason::BadRequest) ? unhandled(kind->kind, kind->version, *kind, conforms.message()) : conforms;
+      }
     }
     if (d && !report.problems.empty()) {
       if (*validation == FieldValidation::Strict) co_return unhandled(kind->kind, kind->version, *kind, "strict decoding error: " + join(report.problems, ", "));
@@ -155,6 +205,10 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
   }
   if (*format == Format::Protobuf) {
     Status typed = check_type(*d, *kind, *body);
+    if (!typed) co_return typed;
+  }
+  if (custom) {
+    Status typed = check_custom_type(*d, *kind, *body);
     if (!typed) co_return typed;
   }
   (*d)["apiVersion"] = kind->api_version();
@@ -243,9 +297,11 @@ void validate_common(const Served& served, const Document& object, const Documen
   const Document* meta = find_member(object, "metadata");
   const Document* old_meta = old ? find_member(*old, "metadata") : nullptr;
   FieldPath path("metadata");
+  // Finalizers of custom resources, and that of their definitions, need no domain.
+  bool built_in = !served.custom && served.kind->group != "apiextensions.k8s.io";
   apimachinery::append(errors, apimachinery::validate_object_meta(meta ? *meta : kNone, served.namespaced(),
-                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path));
-  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path));
+                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path, built_in));
+  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, built_in));
   if (schema && s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
 }
 

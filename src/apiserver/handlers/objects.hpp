@@ -69,7 +69,10 @@ async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* serv
 async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c);
 
 // The body as a document of `kind`, decoded by its content type; unknown and duplicate fields as fieldValidation says.
-async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind, bool keep_unknown = false);
+async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* kind);
+// A body of a known type in any format. Protobuf has neither unknown fields nor duplicates to report.
+Result<Document> decode_body(std::string_view body, Format format, const apimachinery::TypeSchema& type,
+                             const apimachinery::DecodeOptions& options = {}, apimachinery::DecodeReport* report = nullptr);
 async::Task<Result<std::string>> read_body(RequestContext* c);
 Result<apimachinery::FieldValidation> field_validation(const RequestContext& c);
 // fieldManager of the query, else of the user agent.

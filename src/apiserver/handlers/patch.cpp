@@ -3,7 +3,7 @@
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/json_patch.hpp>
 #include <onebin/apimachinery/merge_patch.hpp>
 #include <onebin/apimachinery/meta.hpp>
@@ -24,6 +24,7 @@ Result<Patch::Type> patch_type(const RequestContext& c) {
   if (t == "application/merge-patch+json") return Patch::Type::Merge;
   if (t == "application/strategic-merge-patch+json" && strategic) return Patch::Type::StrategicMerge;
   if (t == "application/apply-patch+yaml") return Patch::Type::Apply;
+  if (t == "application/apply-patch+cbor" && c.core.options.cbor) return Patch::Type::Apply;
   return Status(Reason::UnsupportedMediaType, "415: Unsupported Media Type");
 }
 
@@ -149,9 +150,11 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   o.typed = false;
   o.keep_unknown = true;
   apimachinery::DecodeReport report;
-  Result<Document> d = p.type == Patch::Type::Apply ? apimachinery::decode_yaml(*body, nullptr, o, &report)
-                                                    : apimachinery::decode_json(*body, nullptr, o, &report);
-  if (!d && p.type == Patch::Type::Apply) co_return bad_request("error encoding patch: error converting YAML to JSON: " + d.status().message());
+  bool apply = p.type == Patch::Type::Apply, cbor = apply && ends_with(trim(c->request.headers.get("Content-Type")), "+cbor");
+  auto decode = cbor ? apimachinery::decode_cbor : apply ? apimachinery::decode_yaml : apimachinery::decode_json;
+  Result<Document> d = decode(*body, nullptr, o, &report);
+  if (!d && cbor) co_return bad_request("error decoding CBOR: " + d.status().message());
+  if (!d && apply) co_return bad_request("error encoding patch: error converting YAML to JSON: " + d.status().message());
   if (!d) co_return bad_request("invalid JSON patch");
   p.body = std::move(*d);
   p.problems = std::move(report.problems);

@@ -2,14 +2,14 @@
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/list_options.hpp"
+#include "apiserver/json_indent.hpp"
+#include "apiserver/table_rows.hpp"
 
 #include <onebin/api/registry.hpp>
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
 namespace onebin::apiserver {
-
-using apimachinery::TypeSchema;
 
 namespace {
 
@@ -148,24 +148,20 @@ apimachinery::ListMetaFields meta_of(const Page& page, const std::string& revisi
 class ListWriter {
  public:
   ListWriter(RequestContext* c, const Page& page, const Negotiated& n)
-      : c_(c), page_(page), n_(n), revision_(std::to_string(page.revision)), sink_(c, accepts_gzip(*c) && estimate() >= kGzipThreshold) {}
+      : c_(c), page_(page), n_(n), revision_(std::to_string(page.revision)), sink_(c) {}
 
   Handling run() {
     Result<void> r = co_await sink_.start(200, answer_headers(*c_, n_.content_type()));
     if (!r) co_return r;
     if (n_.transform == Transform::Table) r = co_await table();
     else if (n_.format == Format::Protobuf) r = co_await protobuf();
+    else if (n_.format == Format::Cbor) r = co_await cbor();
     else r = co_await json();
     if (!r) co_return r;
     co_return co_await sink_.finish();
   }
 
  private:
-  std::size_t estimate() const {
-    std::size_t n = 0;
-    for (const auto& i : page_.items) n += i->size();
-    return n;
-  }
   bool partial() const { return n_.transform == Transform::PartialMetadataList || n_.transform == Transform::PartialMetadata; }
   std::string api_version() const { return partial() ? "meta.k8s.io/" + n_.transform_version : c_->served->api_version; }
   std::string kind() const { return partial() ? "PartialObjectMetadataList" : std::string(c_->served->kind->list_kind); }
@@ -195,27 +191,57 @@ class ListWriter {
     return apimachinery::append_json_from_message(buffer_, envelope->raw, *s.kind->type, {});
   }
 
+  // What was appended to buffer_ from `from` on, in the form for people where that is asked for.
+  void indent(std::size_t from) {
+    if (!n_.pretty) return;
+    std::string compact = buffer_.substr(from);
+    buffer_.resize(from);
+    indenter_.append(buffer_, compact);
+  }
+
   Handling json() {
     buffer_ = apimachinery::json_list_head(api_version(), kind(), meta_of(page_, revision_));
+    bool yaml = n_.format == Format::Yaml;
+    if (!yaml) indent(0);
     bool first = true;
     for (const auto& item : page_.items) {
+      std::size_t from = buffer_.size();
       if (!first) buffer_.push_back(',');
       first = false;
       Status s = append_item_json(item);
       if (!s) co_return s;
-      if (buffer_.size() < kChunk || whole()) continue;
+      if (yaml) continue;
+      indent(from);
+      if (buffer_.size() < kChunk) continue;
       Result<void> r = co_await flush(false);
       if (!r) co_return r;
     }
-    buffer_ += "]}\n";
-    if (whole()) {
-      buffer_.pop_back();
-      if (n_.format == Format::Yaml) buffer_ = apimachinery::encode_yaml(Document::parse(buffer_, nullptr, false), nullptr);
-      else buffer_ = indent_json(buffer_);
-    }
+    std::size_t from = buffer_.size();
+    buffer_ += "]}";
+    if (yaml) buffer_ = apimachinery::encode_yaml(Document::parse(buffer_, nullptr, false), nullptr);
+    else if (n_.pretty) indent(from);
+    else buffer_.push_back('\n');
     co_return co_await flush(true);
   }
-  bool whole() const { return n_.pretty || n_.format == Format::Yaml; }
+
+  Handling cbor() {
+    static const KindSchema* metadata = api::find_kind("meta.k8s.io", "v1", "PartialObjectMetadata");
+    const apimachinery::TypeSchema* type = partial() ? metadata ? metadata->type : nullptr : c_->served->kind->type;
+    buffer_ = apimachinery::cbor_list_head(kind(), page_.items.size());
+    for (const auto& item : page_.items) {
+      std::size_t at = buffer_.size();
+      Status s = append_item_json(item);
+      std::string json = buffer_.substr(at);
+      buffer_.resize(at);
+      if (s) s = apimachinery::append_cbor_from_json(buffer_, json, type);
+      if (!s) co_return s;
+      if (buffer_.size() < kChunk) continue;
+      Result<void> r = co_await flush(false);
+      if (!r) co_return r;
+    }
+    buffer_ += apimachinery::cbor_list_tail(api_version(), meta_of(page_, revision_));
+    co_return co_await flush(true);
+  }
 
   Result<std::string> item_message(const Bytes& item) {
     const Served& s = *c_->served;
@@ -228,28 +254,26 @@ class ListWriter {
     return std::string(envelope->raw);
   }
 
+  // The length of all goes before the items. Items that are stored in another form are made twice, to be measured and to be
+  // sent, rather than kept: a list is never whole in memory.
   Handling protobuf() {
     const Served& s = *c_->served;
     bool direct = !partial() && !s.converts() && !s.json_stored;
     std::string meta;
     apimachinery::append_protobuf_list_meta(meta, meta_of(page_, revision_));
-    std::vector<std::string> made;
     std::size_t total = meta.size();
-    std::vector<std::string_view> messages;
-    messages.reserve(page_.items.size());
-    made.reserve(page_.items.size());
     for (const auto& item : page_.items) {
+      std::size_t size = 0;
       if (direct) {
         auto envelope = apimachinery::open_envelope(*item);
         if (!envelope) co_return envelope.status();
-        messages.push_back(envelope->raw);
+        size = envelope->raw.size();
       } else {
         Result<std::string> m = item_message(item);
         if (!m) co_return m.status();
-        made.push_back(std::move(*m));
-        messages.push_back(made.back());
+        size = m->size();
       }
-      total += 1 + varint_size(messages.back().size()) + messages.back().size();
+      total += 1 + varint_size(size) + size;
     }
     // runtime.Unknown, its raw field's length told before the items follow.
     std::string type_meta;
@@ -260,8 +284,14 @@ class ListWriter {
     buffer_.push_back('\x12');
     apimachinery::append_varint(buffer_, total);
     buffer_ += meta;
-    for (auto message : messages) {
-      apimachinery::append_protobuf_list_item(buffer_, message);
+    for (const auto& item : page_.items) {
+      if (direct) {
+        apimachinery::append_protobuf_list_item(buffer_, apimachinery::open_envelope(*item)->raw);
+      } else {
+        Result<std::string> m = item_message(item);
+        if (!m) co_return m.status();
+        apimachinery::append_protobuf_list_item(buffer_, *m);
+      }
       if (buffer_.size() < kChunk) continue;
       Result<void> r = co_await flush(false);
       if (!r) co_return r;
@@ -275,42 +305,35 @@ class ListWriter {
     return n;
   }
 
-  // Rows in batches, so that only so many objects are trees at a time.
   Handling table() {
-    constexpr std::size_t kBatch = 64;
-    static const KindSchema* table_kind = api::find_kind("meta.k8s.io", "v1", "Table");
-    const TypeSchema* type = table_kind ? table_kind->type : nullptr;
-    const apimachinery::FieldSchema* rows = type ? type->field("rows") : nullptr;
+    const bool cbor = n_.format == Format::Cbor;  // has no form of a table that can be written piece by piece
     std::string include(c_->query.get("includeObject"));
     apimachinery::TableList list;
     list.resource_version = revision_;
     list.continue_token = page_.continue_token;
     list.remaining_item_count = page_.remaining ? *page_.remaining : -1;
-    std::string head = apimachinery::encode_json(table_of(*c_->served, {}, include, list, n_.transform_version, c_->now), type);
-    std::size_t cut = head.rfind("\"rows\":[]");
-    if (cut == std::string::npos) co_return internal_error("a table has no rows");
-    buffer_ = head.substr(0, cut) + "\"rows\":[";
+    Result<std::string> head = table_head(*c_->served, list, n_.transform_version, true);
+    if (!head) co_return head.status();
+    buffer_ = std::move(*head);
     bool first = true;
-    for (std::size_t at = 0; at < page_.items.size(); at += kBatch) {
-      std::vector<Document> objects;
-      objects.reserve(kBatch);
-      for (std::size_t i = at; i < std::min(at + kBatch, page_.items.size()); ++i) {
-        Result<Document> d = decode_stored(*c_->served, page_.items[i]);
-        if (!d) co_return d.status();
-        objects.push_back(std::move(*d));
-      }
-      std::vector<const Document*> pointers;
-      for (const auto& d : objects) pointers.push_back(&d);
-      Document part = table_of(*c_->served, pointers, include, {}, n_.transform_version, c_->now);
-      for (const auto& row : part["rows"]) {
-        if (!first) buffer_.push_back(',');
-        first = false;
-        apimachinery::append_json(buffer_, row, rows ? rows->message : nullptr);
-      }
+    for (const auto& item : page_.items) {
+      if (!first) buffer_.push_back(',');
+      first = false;
+      Status s = append_table_row(buffer_, *c_->served, item, include, n_.transform_version, c_->now);
+      if (!s) co_return s;
+      if (cbor || buffer_.size() < kChunk) continue;
       Result<void> r = co_await flush(false);
       if (!r) co_return r;
     }
-    buffer_ += "]}\n";
+    if (cbor) {
+      static const KindSchema* kind = api::find_kind("meta.k8s.io", "v1", "Table");
+      std::string json = buffer_ + "]}";
+      buffer_.assign(apimachinery::kCborMagic);
+      Status s = apimachinery::append_cbor_from_json(buffer_, json, kind ? kind->type : nullptr);
+      if (!s) co_return s;
+    } else {
+      buffer_ += "]}\n";
+    }
     co_return co_await flush(true);
   }
 
@@ -319,6 +342,7 @@ class ListWriter {
   const Negotiated& n_;
   std::string revision_;
   BodySink sink_;
+  JsonIndenter indenter_;
   std::string buffer_;
 };
 

@@ -47,13 +47,11 @@ async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c) {
   if (!body) co_return body.status();
   Document d = {{"kind", "DeleteOptions"}, {"apiVersion", "meta.k8s.io/v1"}};
   if (!body->empty()) {
-    Result<Format> f = body_format(c->request.headers.get("Content-Type"));
+    Result<Format> f = body_format(c->request.headers.get("Content-Type"), c->core.options.cbor);
     if (!f) co_return f.status();
     const apimachinery::TypeSchema* type = options_kind() ? options_kind()->type : nullptr;
     if (!type) co_return internal_error("there is no schema of DeleteOptions");
-    Result<Document> read = *f == Format::Protobuf ? apimachinery::decode_protobuf(*body, *type)
-                            : *f == Format::Yaml   ? apimachinery::decode_yaml(*body, type)
-                                                   : apimachinery::decode_json(*body, type);
+    Result<Document> read = decode_body(*body, *f, *type);
     if (!read) co_return bad_request(read.status().message());
     std::string_view kind = apimachinery::kind_of(*read);
     if (!kind.empty() && kind != "DeleteOptions") co_return bad_request("decoded object cannot be converted to DeleteOptions");
@@ -240,6 +238,7 @@ async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* serv
     if (!admitted) co_return admitted.status();
     Deleted out;
     out.object = *old;
+    if (apimachinery::deletion_timestamp_of(*old).empty()) s.begin_deletion(out.object, c->now);
     bool is_namespace = k.group.empty() && k.plural == "namespaces";
     Step step = is_namespace ? plan_namespace_delete(s, o, out.object, c->now) : plan_delete(s, o, out.object, c->now);
     out.gone = step == Step::Remove;
@@ -308,8 +307,10 @@ Handling handle_delete_collection(RequestContext* c) {
     Result<Deleted> d = co_await delete_object(c, served, ns, name, *o);
     if (!d && !d.is(Reason::NotFound)) co_return d.status();
     if (!before) continue;
-    before->erase("kind");
-    before->erase("apiVersion");
+    if (!served->json_stored) {
+      before->erase("kind");
+      before->erase("apiVersion");
+    }
     items.push_back(std::move(*before));
   }
   Document out = {{"kind", served->kind->list_kind}, {"apiVersion", served->api_version},

@@ -1,5 +1,6 @@
 #include "apiserver/handlers/subresources.hpp"
 
+#include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/objects.hpp"
 #include "apiserver/handlers/patch.hpp"
@@ -33,16 +34,44 @@ std::string selector_text(const Document& object, std::string_view kind) {
   return parsed ? parsed->to_string() : std::string();
 }
 
-Document scale_of(const Document& object, std::string_view kind) {
+// The value that a path of names leads to; null pointer where it leads nowhere.
+const Document* along(const Document& object, const std::vector<std::string>& path) {
+  const Document* at = &object;
+  for (const auto& name : path)
+    if (!(at = find_member(*at, name))) return nullptr;
+  return at;
+}
+
+// A definition says where its objects' numbers are.
+Result<Document> custom_scale(const Document& object, const ScalePaths& paths) {
+  const Document* wanted = along(object, paths.spec_replicas);
+  if (!wanted || !wanted->is_number_integer()) return internal_error("the spec replicas field \"" + paths.spec_text + "\" does not exist");
+  const Document *are = along(object, paths.status_replicas), *selector = paths.selector.empty() ? nullptr : along(object, paths.selector);
+  Document out = {{"spec", Document::object()}, {"status", {{"replicas", are && are->is_number_integer() ? *are : Document(0)}}}};
+  if (*wanted != 0) out["spec"]["replicas"] = *wanted;
+  if (selector && selector->is_string() && !selector->get_ref<const std::string&>().empty()) out["status"]["selector"] = *selector;
+  return out;
+}
+
+Result<Document> scale_of(const Document& object, const Served& served) {
+  std::string_view kind = served.kind->kind;
   const Document& meta = member(object, "metadata");
   Document m = Document::object();
   for (const char* f : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
     if (const Document* v = find_member(meta, f)) m[f] = *v;
+  if (served.custom) {
+    Result<Document> custom = custom_scale(object, *served.custom->scale);
+    if (!custom) return custom;
+    (*custom)["kind"] = "Scale";
+    (*custom)["apiVersion"] = "autoscaling/v1";
+    (*custom)["metadata"] = std::move(m);
+    return custom;
+  }
   Document status = {{"replicas", apimachinery::get_int(object, {"status", "replicas"})}};
   if (std::string s = selector_text(object, kind); !s.empty()) status["selector"] = s;
   Document spec = Document::object();
   if (std::int64_t n = apimachinery::get_int(object, {"spec", "replicas"}, 0); n != 0) spec["replicas"] = n;
-  return {{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", std::move(m)}, {"spec", std::move(spec)}, {"status", std::move(status)}};
+  return Document{{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", std::move(m)}, {"spec", std::move(spec)}, {"status", std::move(status)}};
 }
 
 const KindSchema* scale_kind() {
@@ -62,11 +91,21 @@ Result<Document> scaled(const Document& parent, const Document& scale, const Req
     return apimachinery::invalid("autoscaling", "Scale", c.info.name, errors);
   }
   Document out = parent;
-  apimachinery::object_at(out, "spec")["replicas"] = replicas;
+  if (c.served->custom) {
+    Document* at = &out;
+    for (const auto& step : c.served->custom->scale->spec_replicas) {
+      if (!at->is_object()) *at = Document::object();
+      at = &(*at)[step];
+    }
+    *at = replicas;
+  } else {
+    apimachinery::object_at(out, "spec")["replicas"] = replicas;
+  }
   Document& meta = apimachinery::object_at(out, "metadata");
   std::string_view version = apimachinery::resource_version_of(scale);
-  if (version.empty()) meta.erase("resourceVersion");
-  else meta["resourceVersion"] = version;
+  // An update of a custom resource names a version always: without the scale's it is the one that was read.
+  if (!version.empty()) meta["resourceVersion"] = version;
+  else if (!c.served->custom) meta.erase("resourceVersion");
   if (std::string_view uid = apimachinery::uid_of(scale); !uid.empty()) meta["uid"] = uid;
   return Result<Document>(std::move(out));
 }
@@ -75,12 +114,13 @@ Result<Document> scaled(const Document& parent, const Document& scale, const Req
 
 Handling handle_scale(RequestContext* c) {
   const Served* served = c->served;
-  std::string kind(served->kind->kind);
   if (!scale_kind()) co_return internal_error("there is no schema of Scale");
   if (c->info.verb == "get") {
     Result<Document> d = co_await current_object(c, served, ns_of(*c), c->info.name);
     if (!d) co_return d.status();
-    co_return co_await send_document(c, 200, scale_of(*d, kind), scale_kind()->type);
+    Result<Document> scale = scale_of(*d, *served);
+    if (!scale) co_return scale.status();
+    co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
   }
   UpdateOptions o;
   o.ns = ns_of(*c);
@@ -101,8 +141,10 @@ Handling handle_scale(RequestContext* c) {
     if (!read) co_return read.status();
     patch = std::move(*read);
     const Patch* p = &patch;
-    o.make = [p, c, kind](const Document* current) -> Result<Document> {
-      Document scale = scale_of(*current, kind);
+    o.make = [p, c, served](const Document* current) -> Result<Document> {
+      Result<Document> read = scale_of(*current, *served);
+      if (!read) return read;
+      Document& scale = *read;
       // Who changes the scale has not read the parent: no precondition but what the patch itself names.
       if (p->type != Patch::Type::Json) apimachinery::erase_meta(scale, "resourceVersion");
       apimachinery::ManagedResource none;
@@ -118,7 +160,9 @@ Handling handle_scale(RequestContext* c) {
   }
   Result<Written> w = co_await update_object(c, served, std::move(o));
   if (!w) co_return w.status();
-  co_return co_await send_document(c, 200, scale_of(w->object, kind), scale_kind()->type);
+  Result<Document> scale = scale_of(w->object, *served);
+  if (!scale) co_return scale.status();
+  co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
 }
 
 // ---- binding
@@ -278,6 +322,10 @@ Handling handle_token(RequestContext* c) {
   if (const Document* ref = find_member(spec, "boundObjectRef"); ref && ref->is_object()) {
     Status s = check_bound(*c, *ref, q);
     if (!s) co_return s;
+  }
+  if (std::int64_t most = c->core.options.max_token_expiration_seconds; most > 0 && q.expiration_seconds > most) {
+    c->warnings.push_back("requested expiration of " + std::to_string(q.expiration_seconds) + " seconds shortened to " + std::to_string(most) + " seconds");
+    q.expiration_seconds = most;
   }
   Result<TokenIssuer::Token> token = issuer->issue(q);
   if (!token) co_return token.status();

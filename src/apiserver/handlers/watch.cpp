@@ -2,15 +2,17 @@
 
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
+#include "apiserver/table_rows.hpp"
 
 #include <onebin/api/registry.hpp>
-#include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/cbor.hpp>
 
 namespace onebin::apiserver {
 namespace {
 
 constexpr std::int64_t kMinTimeoutSeconds = 1800;
-constexpr std::size_t kInitialBatch = 256;
+constexpr std::size_t kInitialBatch = 64;
+constexpr std::size_t kWorthCompressing = 16 * 1024;
 
 std::string_view type_name(WatchType t) {
   switch (t) {
@@ -206,8 +208,9 @@ class WatchWriter {
       return Status::ok();
     }
     bool shared = o.delivery && n_.transform != Transform::Table;
-    std::uint32_t form = served_.id << 8 | static_cast<std::uint32_t>(o.type) << 5 | static_cast<std::uint32_t>(o.left) << 4 |
-                         static_cast<std::uint32_t>(n_.transform) << 1 | static_cast<std::uint32_t>(n_.format == Format::Protobuf);
+    std::uint32_t form = served_.id << 9 | static_cast<std::uint32_t>(n_.transform_version == "v1beta1") << 8 | static_cast<std::uint32_t>(o.type) << 5 | static_cast<std::uint32_t>(o.left) << 4 |
+                         static_cast<std::uint32_t>(n_.format == Format::Cbor) << 3 | static_cast<std::uint32_t>(n_.transform) << 1 |
+                         static_cast<std::uint32_t>(n_.format == Format::Protobuf);
     if (shared)
       for (const auto& f : o.delivery->frames)
         if (f.form == form) {
@@ -240,23 +243,20 @@ class WatchWriter {
   Status append_body(std::string& out, const Bytes& object) {
     if (n_.transform == Transform::None) return append_object(out, served_, object, n_.format);
     if (n_.transform != Transform::Table) return append_partial_metadata(out, object, n_.format, n_.transform_version);
-    Result<Document> d = decode_stored(served_, object);
-    if (!d) return d.status();
-    apimachinery::TableList list;
-    std::string version(apimachinery::string_at(apimachinery::member(*d, "metadata"), "resourceVersion"));
-    list.resource_version = version;
-    Document table = table_of(served_, {&*d}, c_->query.get("includeObject"), list, n_.transform_version, c_->core.clock().wall());
-    // Columns are told once.
-    if (told_columns_) table["columnDefinitions"] = nullptr;
-    told_columns_ = true;
+    bool columns = !std::exchange(told_columns_, true);  // told once
+    std::string json;
+    Status s = append_object_table(json, served_, object, c_->query.get("includeObject"), n_.transform_version, c_->core.clock().wall(), columns);
+    if (!s || n_.format != Format::Cbor) {
+      out += json;
+      return s;
+    }
     const KindSchema* k = api::find_kind("meta.k8s.io", "v1", "Table");
-    Result<std::string> text = encode_document(table, k ? k->type : nullptr, n_.format);
-    if (!text) return text.status();
-    out += *text;
-    return Status::ok();
+    out += apimachinery::kCborMagic;
+    return apimachinery::append_cbor_from_json(out, json, k ? k->type : nullptr);
   }
   void frame(std::string& out, std::string_view type, std::string_view object) {
     if (n_.format == Format::Protobuf) apimachinery::append_protobuf_watch_event(out, type, object);
+    else if (n_.format == Format::Cbor) apimachinery::append_cbor_watch_event(out, type, object);
     else apimachinery::append_json_watch_event(out, type, object);
   }
 
@@ -273,9 +273,16 @@ Handling handle_watch(RequestContext* c) {
   if (!n) co_return n.status();
   Result<ListOptions> o = parse_list_options(*c);
   if (!o) co_return o.status();
+  bool wants_initial = o->send_initial_events.value_or(false);
   Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(c, std::move(*o));
   if (!source) co_return source.status();
   net::Headers headers = answer_headers(*c, n->content_type(true));
+  // As upstream, only what begins with a list is worth it.
+  bool compressed = wants_initial && accepts_gzip(*c);
+  if (compressed) {
+    headers.add("Content-Encoding", "gzip");
+    headers.add("Vary", "Accept-Encoding");
+  }
   Result<void> r = co_await c->writer.start(200, std::move(headers));
   if (!r) co_return r;
   r = co_await c->writer.flush();
@@ -293,6 +300,8 @@ Handling handle_watch(RequestContext* c) {
         if (!s) co_return s;
       }
     }
+    // A member of its own each time, so that an idle watch holds no compressor.
+    if (compressed) writer.buffer = writer.buffer.size() < kWorthCompressing ? gzip_stored(writer.buffer) : gzip(writer.buffer);
     r = co_await c->writer.write(writer.buffer);
     writer.buffer.clear();
     if (!r) co_return r;

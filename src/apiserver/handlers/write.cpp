@@ -20,7 +20,7 @@ Handling handle_create(RequestContext* c) {
   Result<Document> options = write_options(*c, "CreateOptions");
   if (!options) co_return options.status();
   const Served* served = c->served;
-  Result<Document> object = co_await read_object(c, served->kind, served->json_stored);
+  Result<Document> object = co_await read_object(c, served->kind);
   if (!object) co_return object.status();
   apply_all_defaults(*served, *object);
   CreateOptions o;
@@ -62,7 +62,7 @@ Handling put_object(RequestContext* c, std::string subresource) {
   Result<Document> options = write_options(*c, "UpdateOptions");
   if (!options) co_return options.status();
   const Served* served = c->served;
-  Result<Document> object = co_await read_object(c, served->kind, served->json_stored);
+  Result<Document> object = co_await read_object(c, served->kind);
   if (!object) co_return object.status();
   apply_all_defaults(*served, *object);
   Status named = check_url_name(*c, *served, *object);

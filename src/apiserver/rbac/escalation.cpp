@@ -1,5 +1,6 @@
 #include "apiserver/rbac/escalation.hpp"
 
+#include "apiserver/admission/gc_fields.hpp"
 #include "apiserver/errors.hpp"
 
 #include <onebin/apimachinery/field_error.hpp>
@@ -40,16 +41,6 @@ bool aggregates(const Document* role) {
   return selectors.is_array() && !selectors.empty();
 }
 
-// Whether an update changes only what the garbage collector changes.
-bool only_gc_fields(const Document& now, const Document* before) {
-  if (!before) return false;
-  Document a = now, b = *before;
-  for (Document* d : {&a, &b})
-    if (Document* meta = find_member(*d, "metadata"); meta && meta->is_object())
-      for (const char* f : {"ownerReferences", "finalizers", "managedFields"}) meta->erase(f);
-  return apimachinery::same_value(a, b);
-}
-
 class EscalationCheck final : public AdmissionPlugin {
  public:
   EscalationCheck(std::shared_ptr<const PolicyStore> policy, Authorizer* authorizer) : policy_(std::move(policy)), authorizer_(authorizer) {}
@@ -60,7 +51,7 @@ class EscalationCheck final : public AdmissionPlugin {
   }
 
   async::Task<Result<void>> admit(AdmissionAttributes& a) override {
-    if (a.operation == Operation::Update && only_gc_fields(*a.object, a.old_object())) co_return Result<void>();
+    if (only_gc_fields_change(a)) co_return Result<void>();
     if (a.resource == "clusterroles" || a.resource == "roles") co_return co_await check_role(&a);
     if (a.resource == "clusterrolebindings" || a.resource == "rolebindings") co_return co_await check_binding(&a);
     co_return Result<void>();

@@ -5,7 +5,7 @@
 
 #include <onebin/api/core_v1.hpp>
 #include <onebin/api/scheduling_v1.hpp>
-#include <onebin/async/group.hpp>
+#include <onebin/async/all.hpp>
 #include <onebin/base/log.hpp>
 
 #include <onebin/apimachinery/document.hpp>
@@ -151,16 +151,13 @@ void plan_authentication(Writes& out, const Lister& lister, const Options& o) {
   update(out, *kept);
 }
 
-struct Outcome {
-  Status first_error;
-};
-
-async::Task<void> send_one(client::Transport* transport, BootstrapWrite write, Outcome* outcome) {
+async::Task<Result<void>> send_one(client::Transport* transport, BootstrapWrite write) {
   std::string what = write.request.method + " " + write.request.path;
   Result<client::ApiResponse> r = co_await transport->request(std::move(write.request));
   Status s = r.status();
   if (r && r->code != 200 && r->code != 201 && !(r->code == 409 && write.exists_is_fine)) s = client::status_from_response(*r);
-  if (!s && outcome->first_error) outcome->first_error = s.with_context(what);
+  if (!s) co_return s.with_context(what);
+  co_return Result<void>();
 }
 
 }  // namespace
@@ -178,11 +175,9 @@ Writes plan_bootstrap(const Lister& lister, const Options& options) {
 }
 
 async::Task<Result<void>> send_all(client::Transport* transport, Writes writes) {
-  Outcome outcome;
-  async::TaskGroup group("bootstrap", co_await async::current_scope());
-  for (auto& w : writes) group.spawn(send_one(transport, std::move(w), &outcome));
-  co_await group.join();
-  co_return Result<void>(outcome.first_error);
+  std::vector<async::Task<Result<void>>> tasks;
+  for (auto& w : writes) tasks.push_back(send_one(transport, std::move(w)));
+  co_return co_await async::all(std::move(tasks));
 }
 
 }  // namespace onebin::apiserver

@@ -171,17 +171,12 @@ class CronJobStrategy final : public Strategy {
       if (zone_in_it && zone_was && given(spec, "timeZone")) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule"));
       if (zone_in_it && !zone_was) errors.push_back(field_invalid(path.child("schedule"), schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
     }
-    if (!old || !semantically_equal(find_member(spec, "timeZone"), find_member(member(*old, "spec"), "timeZone"))) if (const Document* zone = find_member(spec, "timeZone"); zone && zone->is_string()) validate_zone(zone->get<std::string>(), path.child("timeZone"), errors);
+    if (!old || !semantically_equal(find_member(spec, "timeZone"), find_member(member(*old, "spec"), "timeZone"))) validate_time_zone(spec, path.child("timeZone"), errors);
     const Document& job = at_path(spec, {"jobTemplate", "spec"});
     FieldPath at = path.child("jobTemplate").child("spec");
     if (const Document* selector = find_member(job, "selector")) errors.push_back(field_invalid(at.child("selector"), *selector, "`selector` will be auto-generated"));
     if (apimachinery::bool_at(job, "manualSelector")) errors.push_back(field_not_supported(at.child("manualSelector"), true, {"nil", "false"}));
     validate_job_spec(job, at, errors);
-  }
-  static void validate_zone(const std::string& zone, const FieldPath& path, FieldErrors& errors) {
-    if (zone.empty()) errors.push_back(field_invalid(path, zone, "timeZone must be nil or non-empty string"));
-    else if (to_lower(zone) == "local") errors.push_back(field_invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
-    else if (auto known = TimeZone::load(zone); !known) errors.push_back(field_invalid(path, zone, known.status().message()));
   }
 };
 

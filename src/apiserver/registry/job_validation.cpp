@@ -5,6 +5,7 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
+#include <onebin/base/time_zone.hpp>
 
 #include <charconv>
 #include <set>
@@ -181,6 +182,18 @@ void validate_job_spec(const Document& spec, const FieldPath& path, FieldErrors&
   if (restart == "Always" || restart.empty()) errors.push_back(field_required(at, "valid values: \"OnFailure\", \"Never\""));
   else if (restart != "OnFailure" && restart != "Never") errors.push_back(field_not_supported(at, restart, {"OnFailure", "Never"}));
   else if (failure_policy && restart != "Never") errors.push_back(field_invalid(at, restart, "only \"Never\" is supported when podFailurePolicy is specified"));
+}
+
+void validate_time_zone(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+  const Document* zone = find_member(spec, "timeZone");
+  if (!zone || !zone->is_string()) return;
+  const std::string& text = zone->get_ref<const std::string&>();
+  if (text.empty()) {
+    errors.push_back(field_invalid(path, text, "timeZone must be nil or non-empty string"));
+    return;
+  }
+  if (iequals(text, "Local")) errors.push_back(field_invalid(path, text, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
+  else if (auto known = TimeZone::load(text); !known) errors.push_back(field_invalid(path, text, known.status().message()));
 }
 
 }  // namespace onebin::apiserver

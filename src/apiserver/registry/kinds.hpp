@@ -4,12 +4,22 @@
 
 namespace onebin::apiserver {
 
+struct Served;
+
 using StrategyMaker = StrategyPtr (*)(const KindSchema&);
 
 // Null where the kind needs no code of its own.
 StrategyMaker core_strategy(std::string_view kind);
 StrategyMaker apps_strategy(std::string_view kind);
 StrategyMaker batch_strategy(std::string_view kind);
+StrategyMaker networking_strategy(std::string_view kind);
+StrategyMaker certificates_strategy(std::string_view kind);
+StrategyMaker resource_strategy(std::string_view kind);
+StrategyMaker admissionregistration_strategy(std::string_view kind);
+StrategyMaker storage_strategy(std::string_view kind);
+StrategyMaker flowcontrol_strategy(std::string_view kind);  // and APIService
+StrategyPtr make_autoscaler_strategy(const KindSchema& kind);
+void set_autoscaler_conversions(Served& served);
 StrategyMaker other_strategy(std::string_view group, std::string_view kind);
 
 // Flags of every kind, by upstream's strategies.

@@ -1,4 +1,5 @@
 // Validation of a container and of a pod's volumes.
+#include "apiserver/registry/pod_certificates.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
@@ -242,6 +243,7 @@ void validate_volumes(const Document& spec, const FieldPath& path, FieldErrors& 
     if (sources == 0) errors.push_back(field_required(at, "must specify a volume type"));
     if (const Document& secret = member(v, "secret"); secret.is_object() && string_at(secret, "secretName").empty()) errors.push_back(field_required(at.child("secret").child("secretName")));
     if (const Document& cm = member(v, "configMap"); cm.is_object() && string_at(cm, "name").empty()) errors.push_back(field_required(at.child("configMap").child("name")));
+    if (const Document& projected = member(v, "projected"); projected.is_object()) validate_projected(projected, at.child("projected"), errors);
     if (const Document& host = member(v, "hostPath"); host.is_object()) {
       auto parts = split(string_at(host, "path"), '/');
       if (std::find(parts.begin(), parts.end(), "..") != parts.end()) errors.push_back(field_invalid(at.child("hostPath").child("path"), string_at(host, "path"), "must not contain '..'"));

@@ -89,4 +89,14 @@ const Printer* find_printer(std::string_view group, std::string_view kind) {
   return at == all.end() ? nullptr : &at->second;
 }
 
+const apimachinery::FieldMask& printed_fields(const KindSchema& kind) {
+  using apimachinery::FieldMask;
+  static std::map<const KindSchema*, FieldMask> masks;  // made at first use
+  auto at = masks.find(&kind);
+  if (at != masks.end()) return at->second;
+  const Printer* printer = find_printer(kind.group, kind.kind);
+  FieldMask mask = printer && !printer->reads.empty() ? FieldMask::of(*kind.type, printer->reads) : FieldMask::without_managed_fields(*kind.type);
+  return masks.emplace(&kind, std::move(mask)).first->second;
+}
+
 }  // namespace onebin::apiserver

@@ -2,6 +2,8 @@
 #pragma once
 #include "apiserver/registry/strategy.hpp"
 
+#include <onebin/apimachinery/field_mask.hpp>
+
 #include <initializer_list>
 
 namespace onebin::apiserver {
@@ -9,9 +11,13 @@ namespace onebin::apiserver {
 struct Printer {
   std::vector<apimachinery::TableColumn> columns;
   Document (*cells)(const Document& object, WallTime now) = nullptr;
+  // What cells() reads of an object, for kinds that come by the thousand; empty: anything but managedFields.
+  std::vector<std::string_view> reads = {};
 };
 // Null where the kind prints as Name and Created At.
 const Printer* find_printer(std::string_view group, std::string_view kind);
+// What the printer of a built-in kind reads.
+const apimachinery::FieldMask& printed_fields(const KindSchema& kind);
 
 namespace print {
 

@@ -288,7 +288,11 @@ Document component_cells(const Document& o, WallTime) {
 }  // namespace
 
 void add_core(std::map<std::string, Printer>& to) {
-  to["/Pod"] = {columns({"Name!", "Ready", "Status", "Restarts", "Age", "IP*", "Node*", "Nominated Node*", "Readiness Gates*"}), pod_cells};
+  to["/Pod"] = {columns({"Name!", "Ready", "Status", "Restarts", "Age", "IP*", "Node*", "Nominated Node*", "Readiness Gates*"}), pod_cells,
+                {"metadata.name", "metadata.creationTimestamp", "metadata.deletionTimestamp", "spec.containers.name", "spec.initContainers.name",
+                 "spec.initContainers.restartPolicy", "spec.readinessGates", "spec.nodeName", "status.phase", "status.reason", "status.conditions.type",
+                 "status.conditions.status", "status.conditions.reason", "status.initContainerStatuses", "status.containerStatuses", "status.podIPs",
+                 "status.nominatedNodeName"}};
   to["/Service"] = {columns({"Name!", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "Selector*"}), service_cells};
   to["/Endpoints"] = {columns({"Name!", "Endpoints", "Age"}), endpoints_cells};
   to["/Node"] = {columns({"Name!", "Status", "Roles", "Age", "Version", "Internal-IP*", "External-IP*", "OS-Image*", "Kernel-Version*", "Container-Runtime*"}), node_cells};

@@ -114,7 +114,7 @@ Document level_cells(const Document& o, WallTime now) {
           or_none(member(queuing, "queueLengthLimit")), created(o, now)};
 }
 
-Document ip_cells(const Document& o, WallTime now) {
+Document ip_cells(const Document& o, WallTime) {
   const Document& ref = at_path(o, {"spec", "parentRef"});
   std::string parent = "<none>";
   if (ref.is_object()) {
@@ -123,7 +123,7 @@ Document ip_cells(const Document& o, WallTime now) {
     if (!string_at(ref, "namespace").empty()) parent += "/" + std::string(string_at(ref, "namespace"));
     parent += "/" + std::string(string_at(ref, "name"));
   }
-  return {name(o), parent, created(o, now)};
+  return {name(o), parent};
 }
 
 Document claim_cells(const Document& o, WallTime now) {
@@ -151,6 +151,37 @@ std::string param_text(const Document& r) {
   return selector(member(r, "selector"));
 }
 
+Document pod_certificate_cells(const Document& o, WallTime) {
+  std::string state = "Pending", annotations;
+  for (const auto& c : list(o, {"status", "conditions"})) {
+    std::string_view t = string_at(c, "type");
+    if (t == "Issued" || t == "Denied" || t == "Failed") state = t;
+  }
+  const Document& all = at_path(o, {"spec", "unverifiedUserAnnotations"});
+  if (all.is_object())
+    for (const auto& [k, v] : all.items()) annotations += (annotations.empty() ? "" : ",") + k + "=" + scalar(v);
+  return {name(o), text(o, {"spec", "podName"}), text(o, {"spec", "serviceAccountName"}), text(o, {"spec", "nodeName"}), text(o, {"spec", "signerName"}), state,
+          annotations.empty() ? "<none>" : annotations};
+}
+
+Document taint_rule_cells(const Document& o, WallTime now) {
+  const Document& t = at_path(o, {"spec", "taint"});
+  return {name(o), std::string(string_at(t, "key")), std::string(string_at(t, "value")), std::string(string_at(t, "effect")), apimachinery::age(string_at(t, "timeAdded"), now), created(o, now)};
+}
+
+Document api_service_cells(const Document& o, WallTime now) {
+  const Document& service = at_path(o, {"spec", "service"});
+  std::string where = "Local", available = "Unknown";
+  if (service.is_object()) where = std::string(string_at(service, "namespace")) + "/" + std::string(string_at(service, "name"));
+  for (const auto& c : list(o, {"status", "conditions"})) {
+    if (string_at(c, "type") != "Available") continue;
+    available = string_at(c, "status");
+    std::string_view reason = string_at(c, "reason");
+    if (available != "True" && !reason.empty()) available += " (" + std::string(reason) + ")";
+  }
+  return {name(o), where, available, created(o, now)};
+}
+
 Document name_age(const Document& o, WallTime now) { return {name(o), created(o, now)}; }
 
 }  // namespace
@@ -160,11 +191,15 @@ void add_others(std::map<std::string, Printer>& to) {
   to["networking.k8s.io/IngressClass"] = {columns({"Name!", "Controller", "Parameters", "Age"}), ingress_class_cells};
   to["networking.k8s.io/NetworkPolicy"] = {columns({"Name!", "Pod-Selector", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), selector(at_path(o, {"spec", "podSelector"})), created(o, now)}; }};
   to["networking.k8s.io/ServiceCIDR"] = {columns({"Name!", "CIDRs", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), joined(list(o, {"spec", "cidrs"}), ""), created(o, now)}; }};
-  to["networking.k8s.io/IPAddress"] = {columns({"Name!", "ParentRef", "Age"}), ip_cells};
+  to["networking.k8s.io/IPAddress"] = {columns({"Name!", "ParentRef"}), ip_cells};
   for (const char* kind : {"RoleBinding", "ClusterRoleBinding"})
     to[std::string("rbac.authorization.k8s.io/") + kind] = {columns({"Name!", "Role", "Age", "Users*", "Groups*", "ServiceAccounts*"}), binding_cells};
   to["certificates.k8s.io/CertificateSigningRequest"] = {columns({"Name!", "Age", "SignerName", "Requestor", "RequestedDuration", "Condition"}), csr_cells};
   to["certificates.k8s.io/ClusterTrustBundle"] = {columns({"Name!", "SignerName"}), [](const Document& o, WallTime) { return Document{name(o), text(o, {"spec", "signerName"}, "<none>")}; }};
+  to["certificates.k8s.io/PodCertificateRequest"] = {
+      columns({"Name!", "PodName", "ServiceAccountName", "NodeName", "SignerName", "State", "UnverifiedUserAnnotations"}), pod_certificate_cells};
+  to["apiregistration.k8s.io/APIService"] = {columns({"Name!", "Service", "Available", "Age"}), api_service_cells};
+  to["resource.k8s.io/DeviceTaintRule"] = {columns({"Name!", "Key", "Value", "Effect", "TimeAdded", "Age"}), taint_rule_cells};
   to["coordination.k8s.io/Lease"] = {columns({"Name!", "Holder", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), text(o, {"spec", "holderIdentity"}), created(o, now)}; }};
   to["discovery.k8s.io/EndpointSlice"] = {columns({"Name!", "AddressType", "Ports", "Endpoints", "Age"}), slice_cells};
   to["storage.k8s.io/StorageClass"] = {columns({"Name!", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age"}), storage_class_cells};
@@ -195,12 +230,14 @@ void add_others(std::map<std::string, Printer>& to) {
   to["resource.k8s.io/ResourceClaim"] = {columns({"Name!", "State", "Age"}), claim_cells};
   to["resource.k8s.io/ResourceClaimTemplate"] = {columns({"Name!", "Age"}), name_age};
   to["resource.k8s.io/ResourceSlice"] = {columns({"Name!", "Node", "Driver", "Pool", "Age"}), [](const Document& o, WallTime now) {
-    return Document{name(o), text(o, {"spec", "nodeName"}, "<unset>"), text(o, {"spec", "driver"}), text(o, {"spec", "pool", "name"}), created(o, now)};
+    return Document{name(o), text(o, {"spec", "nodeName"}), text(o, {"spec", "driver"}), text(o, {"spec", "pool", "name"}), created(o, now)};
   }};
   to["storagemigration.k8s.io/StorageVersionMigration"] = {columns({"Name", "Resource", "Status"}), [](const Document& o, WallTime) {
-    std::string status = "Running";
-    for (const auto& c : list(o, {"status", "conditions"}))
-      if (string_at(c, "status") == "True") status = string_at(c, "type");
+    std::string status = "Unknown";
+    for (const auto& c : list(o, {"status", "conditions"})) {
+      std::string_view t = string_at(c, "type");
+      if (string_at(c, "status") == "True" && (t == "Running" || t == "Failed" || t == "Succeeded")) status = t;
+    }
     std::string g = text(o, {"spec", "resource", "group"}), r = text(o, {"spec", "resource", "resource"});
     return Document{name(o), g.empty() ? r : r + "." + g, status};
   }};

@@ -44,6 +44,10 @@ void set_managed(Served& s) {
   fill(s.managed_status, "status");
   if (!s.strategy->has_status) return;
   s.managed.reset_fields = fields({{"status"}});
+  if (s.custom) {
+    s.managed_status.reset_fields = fields({{"metadata"}, {"spec"}});
+    return;
+  }
   // A write to status resets everything else that it might say.
   FieldSet reset;
   for (const auto& f : s.kind->type->fields) {
@@ -82,7 +86,7 @@ apimachinery::ManagedResource managed_part(const Served& served, std::string_vie
 void Registry::add_builtins(Cacher& cacher) {
   for (const KindSchema* k : api::all_kinds()) {
     if (k->plural.empty() || !served_by_default(*k)) continue;
-    auto s = std::make_unique<Served>();
+    auto s = std::make_shared<Served>();
     s->kind = s->storage_kind = k;
     s->strategy = make_strategy(*k);
     if (k->has_verb("get") && k->plural != "componentstatuses") {
@@ -94,18 +98,74 @@ void Registry::add_builtins(Cacher& cacher) {
     }
     add(std::move(s));
   }
+  builtin_groups_ = group_order_.size();
 }
 
-void Registry::add(std::unique_ptr<Served> s) {
+namespace {
+
+// v2 before v1 before v1beta1 before v1alpha1 before what is no such version.
+struct VersionRank {
+  int stability = 0;  // 3 stable, 2 beta, 1 alpha, 0 none
+  long major = 0, minor = 0;
+  explicit VersionRank(std::string_view v) {
+    auto digits = [&](long& out) {
+      std::size_t n = 0;
+      for (out = 0; n < v.size() && n < 9 && v[n] >= '0' && v[n] <= '9'; ++n) out = out * 10 + (v[n] - '0');
+      v.remove_prefix(n);
+      return n > 0;
+    };
+    if (v.empty() || v[0] != 'v') return;
+    v.remove_prefix(1);
+    if (!digits(major)) return;
+    int found = v.empty() ? 3 : starts_with(v, "beta") ? 2 : starts_with(v, "alpha") ? 1 : 0;
+    if (found == 2 || found == 1) {
+      v.remove_prefix(found == 2 ? 4 : 5);
+      if (!digits(minor) || !v.empty()) found = 0;
+    }
+    stability = found;
+  }
+};
+
+}  // namespace
+
+bool version_before(std::string_view a, std::string_view b) {
+  VersionRank x(a), y(b);
+  if (x.stability != y.stability) return x.stability > y.stability;
+  if (x.stability == 0) return a < b;
+  if (x.major != y.major) return x.major > y.major;
+  return x.minor > y.minor;
+}
+
+void Registry::place_group(const std::string& group, bool custom) {
+  auto at = group_order_.end();
+  if (custom) at = std::lower_bound(group_order_.begin() + static_cast<std::ptrdiff_t>(builtin_groups_), group_order_.end(), group);
+  group_order_.insert(at, group);
+}
+
+void Registry::add(std::shared_ptr<Served> s) {
   s->api_version = s->kind->api_version();
   s->id = next_id_++;
   set_managed(*s);
-  if (s->storage_kind != s->kind) set_conversions(*s);
+  if (!s->custom) set_conversions(*s);
   std::string group(s->kind->group), version(s->kind->version);
   auto [at, fresh] = groups_.try_emplace(group);
-  if (fresh) group_order_.push_back(group);
-  if (std::find(at->second.begin(), at->second.end(), version) == at->second.end()) at->second.push_back(version);
-  served_[{group, version}].push_back(std::move(s));
+  bool custom = s->custom != nullptr;
+  if (fresh) place_group(group, custom);
+  auto& versions = at->second;
+  if (std::find(versions.begin(), versions.end(), version) == versions.end())
+    versions.insert(custom ? std::lower_bound(versions.begin(), versions.end(), version, version_before) : versions.end(), version);
+  if (custom) {
+    auto other_type = [this, group, plural = std::string(s->kind->plural)](std::string_view api_version) -> const apimachinery::TypeSchema* {
+      std::size_t slash = api_version.find('/');
+      Served* other = slash == std::string_view::npos ? nullptr : find(api_version.substr(0, slash), api_version.substr(slash + 1), plural);
+      return other ? other->kind->type : nullptr;
+    };
+    s->managed.type_of_version = s->managed_status.type_of_version = other_type;
+  }
+  auto& list = served_[{group, version}];
+  auto place = list.end();
+  if (custom) place = std::lower_bound(list.begin(), list.end(), s, [](const auto& a, const auto& b) { return a->kind->plural < b->kind->plural; });
+  list.insert(place, std::move(s));
   ++generation_;
 }
 

@@ -7,6 +7,8 @@
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/validation.hpp>
 
+#include <algorithm>
+
 namespace onebin::apiserver {
 
 using apimachinery::find_member;
@@ -87,7 +89,28 @@ void Strategy::keep_only(Document& object, const Document& old, std::string_view
     if (key != "metadata" && key != "apiVersion" && key != "kind" && key != keep) object[key] = value;
 }
 
-void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const { keep_only(object, old, "status"); }
+namespace {
+
+// Of these kinds a write of the status leaves metadata alone too.
+bool status_leaves_metadata(const KindSchema& k) {
+  static constexpr std::string_view kKinds[] = {"APIService", "CSINode", "DeviceTaintRule", "PodCertificateRequest", "ResourceClaim",
+                                                "ServiceCIDR", "StorageVersionMigration", "ValidatingAdmissionPolicy", "VolumeAttachment",
+                                                "CustomResourceDefinition"};
+  return std::find(std::begin(kKinds), std::end(kKinds), k.kind) != std::end(kKinds);
+}
+
+}  // namespace
+
+void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const {
+  keep_only(object, old, "status");
+  if (!status_leaves_metadata(*kind)) return;
+  Document& meta = apimachinery::object_at(object, "metadata");
+  const Document& before = member(old, "metadata");
+  for (const char* f : {"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "labels", "annotations", "finalizers", "ownerReferences"}) {
+    if (const Document* v = find_member(before, f)) meta[f] = *v;
+    else meta.erase(f);
+  }
+}
 
 void Strategy::validate_status_update(WriteContext&, const Document&, const Document&, FieldErrors&) const {}
 void Strategy::warnings_on_create(WriteContext& c, const Document& object) const {
@@ -103,6 +126,7 @@ Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_create(WriteConte
 Result<std::unique_ptr<Strategy::Reservation>> Strategy::begin_update(WriteContext&, Document&, const Document&) const {
   return std::unique_ptr<Reservation>();
 }
+void Strategy::begin_deletion(Document&, WallTime) const {}
 void Strategy::after_delete(Core&, const Document&) const {}
 
 std::optional<std::int64_t> Strategy::grace_period(const Document&, std::optional<std::int64_t>) const { return std::nullopt; }

@@ -84,6 +84,8 @@ class Strategy {
   virtual Result<std::unique_ptr<Reservation>> begin_update(WriteContext& c, Document& object, const Document& old) const;
   // Whether an update ends a deletion under way: the last finalizer is gone.
   virtual bool deletes_on_update(const Document& object, const Document& old) const;
+  // A deletion begins: what it changes in the object before all else.
+  virtual void begin_deletion(Document& object, WallTime now) const;
   // A deletion was stored.
   virtual void after_delete(Core& core, const Document& object) const;
 

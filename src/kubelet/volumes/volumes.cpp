@@ -149,16 +149,15 @@ async::Task<Result<PreparedVolume>> Volumes::prepare_claim(std::string ns, std::
   co_return out;
 }
 
-async::Task<Result<PreparedVolume>> Volumes::prepare_one(const core::Pod* pod, const core::Volume* v, const PodFacts* facts,
-                                                         const ReferencedObjects* objects, const Tokens* tokens, std::vector<Step>* steps) {
+async::Task<Result<PreparedVolume>> Volumes::prepare_one(const core::Pod* pod, const core::Volume* v, const PodFacts* facts, const PayloadInput* in,
+                                                         std::vector<Step>* steps) {
   PreparedVolume out;
   Step step;
   step.volume = v->name;
   step.group = fs_group_of(*pod);
   step.path = pod_dir(pod->metadata.uid) + "/volumes/" + plugin_of(*v) + "/" + v->name;
   if (is_projection(*v)) {
-    PayloadInput in{pod, facts, objects, tokens};
-    Result<Payload> payload = volume_payload(*v, in);
+    Result<Payload> payload = volume_payload(*v, *in);
     if (!payload) co_return payload.status();
     step.kind = Step::Kind::Projection;
     step.memory = !v->config_map;
@@ -203,10 +202,16 @@ async::Task<Result<PreparedVolumes>> Volumes::prepare(core::Pod pod, PodFacts fa
     Result<std::string> token = co_await tokens_.get(pod, spec);
     tokens.emplace(spec.key(), std::move(token));
   }
+  Credentials credentials;
+  for (const auto& source : certificates_of(pod)) {
+    Result<Credential> c = co_await certificates_.get(pod, source, kObjectWait);
+    credentials.emplace(source.key(), std::move(c));
+  }
+  PayloadInput in{&pod, &facts, &objects, &tokens, &credentials};
   PreparedVolumes out;
   std::vector<Step> steps;
   for (const auto& v : pod.spec.volumes) {
-    Result<PreparedVolume> one = co_await prepare_one(&pod, &v, &facts, &objects, &tokens, &steps);
+    Result<PreparedVolume> one = co_await prepare_one(&pod, &v, &facts, &in, &steps);
     if (!one) co_return volume_error(v.name, one.status());
     out.emplace(v.name, std::move(*one));
   }

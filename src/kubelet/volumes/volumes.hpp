@@ -1,5 +1,6 @@
 // The volumes of pods: made before the containers, refreshed while they run, taken away after them.
 #pragma once
+#include "kubelet/certificate_cache.hpp"
 #include "kubelet/object_cache.hpp"
 #include "kubelet/token_cache.hpp"
 #include "kubelet/volumes/mounts.hpp"
@@ -21,8 +22,8 @@ using PreparedVolumes = std::map<std::string, PreparedVolume>;
 
 class Volumes {
  public:
-  Volumes(std::string root_dir, client::Client& client, ObjectCache& objects, TokenCache& tokens, Mounts& mounts, Rng& rng)
-      : root_(std::move(root_dir)), client_(client), objects_(objects), tokens_(tokens), mounts_(mounts), rng_(rng) {}
+  Volumes(std::string root_dir, client::Client& client, ObjectCache& objects, TokenCache& tokens, CertificateCache& certificates, Mounts& mounts, Rng& rng)
+      : root_(std::move(root_dir)), client_(client), objects_(objects), tokens_(tokens), certificates_(certificates), mounts_(mounts), rng_(rng) {}
 
   std::string pod_dir(const std::string& uid) const { return root_ + "/pods/" + uid; }
   // Makes and fills every volume that is not there yet and rewrites what has changed. Idempotent. The error names the
@@ -37,14 +38,15 @@ class Volumes {
 
  private:
   struct Step;
-  async::Task<Result<PreparedVolume>> prepare_one(const core::Pod* pod, const core::Volume* v, const PodFacts* facts,
-                                                  const ReferencedObjects* objects, const Tokens* tokens, std::vector<Step>* steps);
+  async::Task<Result<PreparedVolume>> prepare_one(const core::Pod* pod, const core::Volume* v, const PodFacts* facts, const PayloadInput* in,
+                                                  std::vector<Step>* steps);
   async::Task<Result<PreparedVolume>> prepare_claim(std::string ns, std::string name, bool read_only);
   std::string fresh_name();
   std::string root_;
   client::Client& client_;
   ObjectCache& objects_;
   TokenCache& tokens_;
+  CertificateCache& certificates_;
   Mounts& mounts_;
   Rng& rng_;
 };

@@ -55,6 +55,15 @@ struct Fixture : fakes::Sim {
 
 Document parse(const char* text) { return Document::parse(text); }
 
+class SignerAuthorizer final : public Authorizer {
+ public:
+  std::string allowed;
+  async::Task<Authorized> authorize(const Attributes& a) override {
+    co_return Authorized{a.verb + " " + a.resource + " " + a.name == allowed ? Decision::Allow : Decision::NoOpinion, ""};
+  }
+  Rules rules_for(const UserInfo&, const std::string&) override { return {}; }
+};
+
 }  // namespace
 
 TEST_CASE_METHOD(Fixture, "NamespaceLifecycle") {
@@ -132,7 +141,7 @@ TEST_CASE_METHOD(Fixture, "a pod waits for its namespace's default account") {
 }
 
 TEST_CASE_METHOD(Fixture, "DefaultTolerationSeconds and TaintNodesByCondition") {
-  auto p = make_default_toleration_seconds();
+  auto p = make_default_toleration_seconds(300, 300);
   Document o = parse(R"({"metadata":{"name":"x"},"spec":{"tolerations":[{"key":"node.kubernetes.io/not-ready","operator":"Exists"}]}})");
   REQUIRE(pod(*p, o).is_ok());
   CHECK(o["spec"]["tolerations"] == parse(R"([{"key":"node.kubernetes.io/not-ready","operator":"Exists"},
@@ -171,7 +180,8 @@ TEST_CASE_METHOD(Fixture, "Priority") {
 }
 
 TEST_CASE_METHOD(Fixture, "NodeRestriction: its own Node, labels, taints, mirror pods and tokens") {
-  auto p = make_node_restriction(lister);
+  SignerAuthorizer authorizer;
+  auto p = make_node_restriction(lister, authorizer);
   Document node = parse(R"({"metadata":{"name":"n1","labels":{"kubernetes.io/hostname":"n1","node.kubernetes.io/x":"1","mine":"2"}}})");
   CHECK(create(*p, "", "nodes", "Node", "", node, &n1).is_ok());
   Document other = parse(R"({"metadata":{"name":"n2"}})");
@@ -206,6 +216,10 @@ TEST_CASE_METHOD(Fixture, "NodeRestriction: its own Node, labels, taints, mirror
   // The pod mounts no token for this audience.
   CHECK(create(*p, "", "serviceaccounts", "TokenRequest", "a", request, &n1, "token").message() ==
         "serviceaccounts \"Unknown\" is forbidden: system:node:n1 is not authorized to request tokens for audience \"\"");
+  authorizer.allowed = "request-serviceaccounts-token-audience other ";
+  Document elsewhere = request;
+  elsewhere["spec"]["audiences"] = {"other"};
+  CHECK(create(*p, "", "serviceaccounts", "TokenRequest", "a", elsewhere, &n1, "token").is_ok());
   core::Volume v;
   v.name = "t";
   v.projected = core::ProjectedVolumeSource();
@@ -255,7 +269,8 @@ TEST_CASE_METHOD(Fixture, "NodeIdentity: a name belongs to the key that first as
 }
 
 TEST_CASE_METHOD(Fixture, "PodSecurity in upstream's words") {
-  auto p = make_pod_security(lister);
+  PodSecurityDefaults defaults;
+  auto p = make_pod_security(lister, defaults);
   core::Namespace ns = object<core::Namespace>("", "a");
   ns.metadata.labels["pod-security.kubernetes.io/enforce"] = "restricted";
   lister.put(ns);
@@ -367,17 +382,6 @@ TEST_CASE_METHOD(Fixture, "PodTopologyLabels: a bound pod has its node's zone") 
   REQUIRE(update(*p, "", "pods", "Pod", "a", later, running, &joe).is_ok());
   CHECK_FALSE(later["metadata"].contains("labels"));
 }
-
-namespace {
-class SignerAuthorizer final : public Authorizer {
- public:
-  std::string allowed;
-  async::Task<Authorized> authorize(const Attributes& a) override {
-    co_return Authorized{a.verb + " " + a.resource + " " + a.name == allowed ? Decision::Allow : Decision::NoOpinion, ""};
-  }
-  Rules rules_for(const UserInfo&, const std::string&) override { return {}; }
-};
-}  // namespace
 
 TEST_CASE_METHOD(Fixture, "certificates: signers' rights, and no masters") {
   SignerAuthorizer authorizer;

@@ -1,0 +1,332 @@
+// admissionregistration.k8s.io: webhook configurations, admission policies and their bindings. Expressions are bounded and
+// must be there; whether they compile is told by whoever evaluates them.
+#include "apiserver/registry/check.hpp"
+#include "apiserver/registry/kinds.hpp"
+#include "apiserver/registry/pod_spec.hpp"
+
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/selectors.hpp>
+#include <onebin/base/bytes.hpp>
+
+#include <algorithm>
+#include <set>
+
+namespace onebin::apiserver {
+
+using apimachinery::member;
+using apimachinery::string_at;
+
+namespace {
+
+template <class S>
+StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
+
+bool has(const Check& list, std::string_view text) {
+  for (std::size_t i = 0; i < list.size(); ++i)
+    if (list[i].is(text)) return true;
+  return false;
+}
+
+void check_wildcard(const Check& list, const char* others) {
+  if (list.need() && list.size() > 1 && has(list, "*")) list.invalid(std::string("if '*' is present, must not specify other ") + others);
+}
+
+// ---- rules
+
+// "pods", "pods/log", "*", "*/status", "pods/*", "*/*".
+void check_resources(const Check& list) {
+  list.need();
+  std::set<std::string> all_of, everywhere;  // x/*, */x
+  bool everything = false, all = false, plain = false;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    std::string text(list[i].text());
+    if (!list[i].need()) continue;
+    everything = everything || text == "*/*";
+    all = all || text == "*";
+    std::size_t slash = text.find('/');
+    if (slash == std::string::npos) {
+      plain = text != "*";
+      continue;
+    }
+    std::string resource = text.substr(0, slash), sub = text.substr(slash + 1);
+    if (all_of.count(resource)) list[i].invalid("if '" + resource + "/*' is present, must not specify " + text);
+    if (everywhere.count(sub)) list[i].invalid("if '*/" + sub + "' is present, must not specify " + text);
+    if (sub == "*") all_of.insert(resource);
+    if (resource == "*") everywhere.insert(sub);
+  }
+  if (list.size() > 1 && everything) list.invalid("if '*/*' is present, must not specify other resources");
+  if (all && plain) list.invalid("if '*' is present, must not specify other resources without subresources");
+}
+
+void check_rule(const Check& r) {
+  check_wildcard(r["operations"], "operations");
+  check_wildcard(r["apiGroups"], "API groups");
+  check_wildcard(r["apiVersions"], "API versions");
+  for (std::size_t i = 0; i < r["apiVersions"].size(); ++i) r["apiVersions"][i].need();
+  check_resources(r["resources"]);
+}
+
+void check_selector(const Check& s) {
+  if (s.set()) s.add(apimachinery::validate_label_selector(s.value(), s.path()));
+}
+
+void check_match_conditions(const Check& list) {
+  if (list.size() > 64) list.too_many(64);
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Check name = list[i]["name"], expression = list[i]["expression"];
+    if (std::string_view text = expression.text(); text.find_first_not_of(" \t\n\r") == std::string_view::npos) expression.required();
+    if (name.need()) name.format(apimachinery::is_qualified_name);
+    if (!name.empty() && !names.insert(name.text()).second) name.duplicate();
+  }
+}
+
+// ---- webhooks
+
+void check_url(const Check& at) {
+  constexpr const char* kForm = "; desired format: https://host[/path]";
+  std::string url(at.text());
+  std::size_t colon = url.find("://");
+  std::string scheme = colon == std::string::npos ? "" : url.substr(0, colon), rest = colon == std::string::npos ? url : url.substr(colon + 3);
+  std::string fragment, query;
+  if (std::size_t hash = rest.find('#'); hash != std::string::npos) {
+    fragment = rest.substr(hash + 1);
+    rest.resize(hash);
+  }
+  if (std::size_t mark = rest.find('?'); mark != std::string::npos) {
+    query = rest.substr(mark + 1);
+    rest.resize(mark);
+  }
+  std::string host = colon == std::string::npos ? "" : rest.substr(0, rest.find('/')), user;
+  if (std::size_t sign = host.rfind('@'); sign != std::string::npos) {
+    user = host.substr(0, sign);
+    host.erase(0, sign + 1);
+  }
+  if (scheme != "https") at.invalid_as(scheme, std::string("'https' is the only allowed URL scheme") + kForm);
+  if (host.empty()) at.invalid_as(host, std::string("host must be specified") + kForm);
+  if (!user.empty()) at.invalid_as(user, "user information is not permitted in the URL");
+  if (!fragment.empty()) at.invalid_as(fragment, "fragments are not permitted in the URL");
+  if (!query.empty()) at.invalid_as(query, "query parameters are not permitted in the URL");
+}
+
+void check_service(const Check& s) {
+  // Upstream tells of a missing name at namespace, and the other way round.
+  if (s["namespace"].empty()) s["name"].required();
+  if (s["name"].empty()) s["namespace"].required();
+  if (auto problems = apimachinery::is_valid_port_num(s["port"].number()); !problems.empty()) s["port"].invalid("port is not valid: " + join(problems, ", "));
+  Check path = s["path"];
+  std::string text(path.text());
+  if (text.empty() || text == "/") return;
+  if (text == "//") return path.invalid("segment[0] may not be empty");
+  if (text[0] != '/') path.invalid("must start with a '/'");
+  text.erase(0, 1);
+  if (!text.empty() && text.back() == '/') text.pop_back();
+  auto steps = split(text, '/');
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    std::string segment = "segment[" + std::to_string(i) + "]";
+    if (steps[i].empty()) path.invalid(segment + " may not be empty");
+    else
+      for (const auto& m : apimachinery::is_dns1123_subdomain(steps[i])) path.invalid(segment + ": " + m);
+  }
+}
+
+void check_webhook(const Check& w) {
+  Check name = w["name"], effects = w["sideEffects"], client = w["clientConfig"], versions = w["admissionReviewVersions"];
+  if (name.need()) {
+    auto problems = apimachinery::is_dns1123_subdomain(name.text());
+    if (!problems.empty()) name.invalid(join(problems, ","));
+    else if (split(name.text(), '.').size() < 3) name.invalid("should be a domain with at least three segments separated by dots");
+  }
+  for (std::size_t i = 0; i < w["rules"].size(); ++i) check_rule(w["rules"][i]);
+  if (effects.is("Some") || effects.is("Unknown")) effects.unsupported({"None", "NoneOnDryRun"});
+  check_selector(w["namespaceSelector"]);
+  check_selector(w["objectSelector"]);
+  if (client["url"].set() == client["service"].set()) client.required("exactly one of url or service is required");
+  else if (client["url"].set()) check_url(client["url"]);
+  else check_service(client["service"]);
+  check_match_conditions(w["matchConditions"]);
+  if (!versions.need("must specify one of v1, v1beta1")) return;
+  std::set<std::string_view> seen;
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    if (!seen.insert(versions[i].text()).second) versions[i].invalid("duplicate version");
+    else versions[i].format(apimachinery::is_dns1035_label);
+  }
+  if (!seen.count("v1") && !seen.count("v1beta1")) versions.invalid("must include at least one of v1, v1beta1");
+}
+
+class Registration : public Strategy {
+ public:
+  explicit Registration(const KindSchema& k) : Strategy(k) { set_flags(*this); }
+};
+
+class WebhookStrategy final : public Registration {
+ public:
+  using Registration::Registration;
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    Check list = Check(o, FieldPath(), errors)["webhooks"].as(FieldPath("webhooks"));
+    std::set<std::string_view> names;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      check_webhook(list[i]);
+      if (!list[i]["name"].empty() && !names.insert(list[i]["name"].text()).second) list[i]["name"].duplicate();
+    }
+  }
+};
+
+// ---- policies
+
+void check_match_resources(const Check& m) {
+  if (!m.set()) return;
+  for (const char* f : {"namespaceSelector", "objectSelector"}) {
+    if (m[f].set()) check_selector(m[f]);
+    else m[f].required();
+  }
+  for (const char* f : {"resourceRules", "excludeResourceRules"})
+    for (std::size_t i = 0; i < m[f].size(); ++i) {
+      Check names = m[f][i]["resourceNames"];
+      std::set<std::string_view> seen;
+      for (std::size_t j = 0; j < names.size(); ++j) {
+        names[j].format(path_segment);
+        if (!seen.insert(names[j].text()).second) names[j].duplicate();
+      }
+      check_rule(m[f][i]);
+    }
+}
+
+void check_param_kind(const Check& p) {
+  if (!p.set()) return;
+  Check version = p["apiVersion"], kind = p["kind"];
+  if (version.need()) {
+    auto gv = apimachinery::parse_group_version(version.text());
+    if (!gv) {
+      version.invalid("unexpected GroupVersion string: " + std::string(version.text()));
+    } else {
+      auto joined = [&](const std::string& part, const apimachinery::NameProblems& problems) {
+        if (!problems.empty()) version.invalid_as(part, join(problems, ","));
+      };
+      if (!gv->group.empty()) joined(gv->group, apimachinery::is_dns1123_subdomain(gv->group));
+      if (gv->version.empty()) version.invalid("version must be specified");
+      else joined(gv->version, apimachinery::is_dns1035_label(gv->version));
+    }
+  }
+  if (!kind.need()) return;
+  if (auto problems = apimachinery::is_dns1035_label(to_lower(kind.text())); !problems.empty())
+    kind.invalid("may have mixed case, but should otherwise match: " + join(problems, ","));
+}
+
+// What policies of both kinds have.
+void check_policy(const Check& spec) {
+  check_param_kind(spec["paramKind"]);
+  Check match = spec["matchConstraints"], variables = spec["variables"];
+  if (!match.set()) match.required();
+  else check_match_resources(match);
+  if (match.set() && match["resourceRules"].empty()) match["resourceRules"].required();
+  check_match_conditions(spec["matchConditions"]);
+  for (std::size_t i = 0; i < variables.size(); ++i) {
+    Check name = variables[i]["name"];
+    if (name.empty() || name.text().find_first_not_of(" \t\n\r") == std::string_view::npos) name.required("name is not specified");
+    else if (!apimachinery::is_c_identifier(name.text()).empty()) name.invalid("must be a valid CEL identifier");
+    variables[i]["expression"].need("expression is not specified");
+  }
+}
+
+class PolicyStrategy final : public Registration {
+ public:
+  using Registration::Registration;
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+    check_policy(spec);
+    if (kind->kind == "MutatingAdmissionPolicy") return check_mutations(spec);
+    Check validations = spec["validations"], audit = spec["auditAnnotations"];
+    if (validations.empty() && audit.empty()) {
+      validations.required("validations or auditAnnotations must contain at least one item");
+      audit.required("validations or auditAnnotations must contain at least one item");
+      return;
+    }
+    for (std::size_t i = 0; i < validations.size(); ++i) check_validation(validations[i]);
+    if (audit.size() > 20) audit.invalid("must not have more than 20 auditAnnotations");
+    std::set<std::string_view> keys;
+    for (std::size_t i = 0; i < audit.size(); ++i) {
+      Check key = audit[i]["key"], value = audit[i]["valueExpression"];
+      for (const auto& m : apimachinery::is_qualified_name(std::string(apimachinery::name_of(o)) + "/" + std::string(key.text()))) key.invalid(m);
+      if (value.need("valueExpression is not specified") && value.text().size() > 5 * 1024) value.required("must not exceed 5120 bytes in length");
+      if (!keys.insert(key.text()).second) key.duplicate();
+    }
+  }
+
+ private:
+  static void check_mutations(const Check& spec) {
+    Check list = spec["mutations"];
+    list.need("mutations must contain at least one item");
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      Check apply = list[i]["applyConfiguration"], patch = list[i]["jsonPatch"], type = list[i]["patchType"];
+      if (type.empty()) {
+        type.required();
+        continue;
+      }
+      bool applies = type.is("ApplyConfiguration");
+      if (!applies && !type.is("JSONPatch")) continue;
+      const Check &wanted = applies ? apply : patch, &other = applies ? patch : apply;
+      std::string when(type.text());
+      if (!wanted.set()) wanted.required("must be specified when patchType is " + when);
+      else wanted["expression"].need();
+      if (other.set()) other.invalid_as(applies ? "{jsonPatch}" : "{applyConfiguration}", "must not be specified when patchType is " + when);
+    }
+  }
+
+  static void check_validation(const Check& v) {
+    Check expression = v["expression"], message = v["message"], from = v["messageExpression"], reason = v["reason"];
+    std::string_view text = expression.text();
+    if (text.find_first_not_of(" \t\n\r") == std::string_view::npos) expression.required("expression is not specified");
+    auto blank = [](std::string_view s) { return s.find_first_not_of(" \t\n\r") == std::string_view::npos; };
+    if (!from.empty() && blank(from.text())) from.invalid("must be non-empty if specified");
+    if (!message.empty() && blank(message.text())) message.invalid("must be non-empty if specified");
+    else if (message.text().find('\n') != std::string_view::npos) message.invalid("must not contain line breaks");
+    else if (message.empty() && text.find('\n') != std::string_view::npos) message.required("message must be specified if expression contains line breaks");
+    if (reason.set()) reason.one_of({"Forbidden", "Invalid", "RequestEntityTooLarge"});
+  }
+};
+
+class BindingStrategy final : public Registration {
+ public:
+  using Registration::Registration;
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+    Check name = spec["policyName"], param = spec["paramRef"], actions = spec["validationActions"];
+    if (name.need()) name.named(apimachinery::name_is_dns_subdomain);
+    if (param.set()) check_param(param);
+    check_match_resources(spec["matchResources"]);
+    if (kind->kind != "ValidatingAdmissionPolicyBinding") return;
+    actions.need("at least one validation action is required");
+    std::set<std::string_view> seen;
+    for (std::size_t i = 0; i < actions.size(); ++i)
+      if (!seen.insert(actions[i].text()).second) actions[i].duplicate();
+    if (seen.count("Deny") && seen.count("Warn"))
+      actions.invalid("must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)");
+  }
+
+ private:
+  static void check_param(const Check& p) {
+    Check name = p["name"], selector = p["selector"], missing = p["parameterNotFoundAction"];
+    if (!name.empty() && selector.set()) {
+      name.forbidden("name and selector are mutually exclusive");
+      selector.forbidden("name and selector are mutually exclusive");
+    } else if (name.empty() && !selector.set()) {
+      p.required("one of name or selector must be specified");
+    }
+    if (!name.empty()) name.format(path_segment);
+    check_selector(selector);
+    if (!missing.set()) missing.required();
+    else missing.one_of({"Allow", "Deny"});
+  }
+};
+
+}  // namespace
+
+StrategyMaker admissionregistration_strategy(std::string_view kind) {
+  if (kind.ends_with("WebhookConfiguration")) return make<WebhookStrategy>;
+  if (kind.ends_with("AdmissionPolicy")) return make<PolicyStrategy>;
+  if (kind.ends_with("AdmissionPolicyBinding")) return make<BindingStrategy>;
+  return nullptr;
+}
+
+}  // namespace onebin::apiserver

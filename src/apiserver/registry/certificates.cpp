@@ -1,0 +1,276 @@
+// certificates.k8s.io: CertificateSigningRequest, ClusterTrustBundle.
+#include "apiserver/registry/check.hpp"
+#include "apiserver/registry/kinds.hpp"
+#include "apiserver/registry/pod_certificates.hpp"
+#include "apiserver/registry/pod_spec.hpp"
+
+#include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
+#include <onebin/base/pki.hpp>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace onebin::apiserver {
+
+using apimachinery::find_member;
+using apimachinery::member;
+using apimachinery::semantically_equal;
+using apimachinery::string_at;
+
+namespace {
+
+template <class S>
+StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
+
+// "example.com/signer-name".
+void check_signer_name(const Check& signer) {
+  if (!signer.need()) return;
+  auto parts = split(signer.text(), '/');
+  if (parts.size() != 2) return signer.invalid("must be a fully qualified domain and path of the form 'example.com/signer-name'");
+  auto labels = [&](const std::string& part, apimachinery::NameProblems (*rule)(std::string_view)) {
+    auto list = split(part, '.');
+    for (const auto& label : list) {
+      auto problems = rule(label);
+      for (const auto& p : problems) signer.invalid_as(part, "validating label \"" + label + "\": " + p);
+      if (!problems.empty()) break;
+    }
+    return list.size();
+  };
+  if (parts[0].size() > 253) signer.too_long(253);
+  if (labels(parts[0], apimachinery::is_dns1123_label) < 2) signer.invalid_as(parts[0], "should be a domain with at least two segments separated by dots");
+  labels(parts[1], apimachinery::is_dns1123_subdomain);
+  if (signer.text().size() > 571) signer.too_long(571);
+}
+
+// The PEM blocks of a text: kind, and the block itself.
+std::vector<std::pair<std::string, std::string>> pem_blocks(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> out;
+  constexpr std::string_view kBegin = "-----BEGIN ", kDashes = "-----";
+  for (std::size_t at = 0; (at = text.find(kBegin, at)) != std::string_view::npos;) {
+    std::size_t name = at + kBegin.size(), name_end = text.find(kDashes, name);
+    if (name_end == std::string_view::npos) break;
+    std::string kind(text.substr(name, name_end - name)), end = "-----END " + kind + "-----";
+    std::size_t stop = text.find(end, name_end);
+    if (stop == std::string_view::npos) break;
+    out.emplace_back(kind, std::string(text.substr(at, stop + end.size() - at)) + "\n");
+    at = stop + end.size();
+  }
+  return out;
+}
+
+bool has_headers(const std::string& block) {
+  std::size_t line = block.find('\n'), end = block.find("-----END");
+  return block.find(':', line) < end;
+}
+
+// ---- CertificateSigningRequest
+
+bool is_approval(std::string_view type) { return type == "Approved" || type == "Denied"; }
+
+std::vector<Document> conditions_of(const Document& o, std::string_view type) {
+  std::vector<Document> out;
+  for (const auto& c : each(member(o, "status"), "conditions"))
+    if (string_at(c, "type") == type) out.push_back(c);
+  return out;
+}
+
+void check_issued_certificate(const Check& certificate) {
+  auto pem = base64_decode(certificate.text());
+  auto blocks = pem_blocks(pem ? *pem : std::string());
+  std::string problem = blocks.empty() ? "must contain at least one CERTIFICATE PEM block" : "";
+  for (const auto& [kind, block] : blocks) {
+    if (kind != "CERTIFICATE") problem = "only CERTIFICATE PEM blocks are allowed, found \"" + kind + "\"";
+    else if (has_headers(block)) problem = "no PEM block headers are permitted";
+    else if (auto parsed = pki::parse_certificate(block); !parsed) problem = parsed.status().message();
+    if (!problem.empty()) break;
+  }
+  if (!problem.empty()) certificate.invalid_as("<certificate data>", problem);
+}
+
+// The requester of a signing request is who asks, never who is named.
+class SigningRequestStrategy final : public Strategy {
+ public:
+  explicit SigningRequestStrategy(const KindSchema& k) : Strategy(k) {
+    set_flags(*this);
+    name_rule = apimachinery::name_is_path_segment;
+    select("spec.signerName");
+  }
+
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Strategy::prepare_for_create(c, o);
+    Document& spec = apimachinery::object_at(o, "spec");
+    for (const char* f : {"username", "uid", "groups", "extra"}) spec.erase(f);
+    if (!c.user) return;
+    if (!c.user->name.empty()) spec["username"] = c.user->name;
+    if (!c.user->uid.empty()) spec["uid"] = c.user->uid;
+    if (!c.user->groups.empty()) spec["groups"] = c.user->groups;
+    if (!c.user->extra.empty()) spec["extra"] = c.user->extra;
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    o["spec"] = member(old, "spec");
+  }
+  void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_status_update(c, o, old);
+    // Approval is another subresource's.
+    Document& status = apimachinery::object_at(o, "status");
+    Document conditions = Document::array();
+    for (const auto& e : each(member(old, "status"), "conditions"))
+      if (is_approval(string_at(e, "type"))) conditions.push_back(e);
+    for (const auto& e : each(status, "conditions"))
+      if (!is_approval(string_at(e, "type"))) conditions.push_back(e);
+    for (auto& e : conditions)
+      for (const char* f : {"lastUpdateTime", "lastTransitionTime"})
+        if (string_at(e, f).empty()) e[f] = format_rfc3339(c.now);
+    if (conditions.empty()) status.erase("conditions");
+    else status["conditions"] = std::move(conditions);
+  }
+
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check(o, nullptr, errors); }
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+    check(o, &old, errors);
+    check_change(o, old, false, errors);
+  }
+  void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+    check(o, &old, errors);
+    check_change(o, old, true, errors);
+  }
+
+ private:
+  static void check(const Document& o, const Document* old, FieldErrors& errors) {
+    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+    Check request = spec["request"], usages = spec["usages"], signer = spec["signerName"], seconds = spec["expirationSeconds"];
+    auto pem = base64_decode(request.text());
+    auto parsed = pem ? pki::parse_request(*pem) : Result<pki::RequestInfo>(bad_request("not base64"));
+    if (!parsed) request.invalid("PEM block type must be CERTIFICATE REQUEST");
+    usages.need();
+    if (!old) check_usages(usages);
+    if (signer.is("kubernetes.io/legacy-unknown") && !old) signer.invalid("the legacy signerName is not allowed via this API version");
+    else check_signer_name(signer);
+    if (seconds.set() && seconds.number() < 600) seconds.invalid("may not specify a duration less than 600 seconds (10 minutes)");
+    Check status(member(o, "status"), FieldPath("status"), errors);
+    check_conditions(status["conditions"]);
+    Check certificate = status["certificate"];
+    if (!certificate.empty() && (!old || string_at(member(*old, "status"), "certificate") != certificate.text())) check_issued_certificate(certificate);
+  }
+
+  static void check_usages(const Check& usages) {
+    std::set<std::string_view> seen;
+    for (std::size_t i = 0; i < usages.size(); ++i)
+      usages[i].one_of({"any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only",
+                        "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
+                        "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping"});
+    for (std::size_t i = 0; i < usages.size(); ++i)
+      if (!seen.insert(usages[i].text()).second) usages[i].duplicate();
+  }
+
+  static void check_conditions(const Check& list) {
+    std::set<std::string_view> seen;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      Check type = list[i]["type"], status = list[i]["status"];
+      type.need();
+      if (status.need()) {
+        if (is_approval(type.text()) || type.is("Failed")) status.one_of({"True"});
+        else status.one_of({"False", "True", "Unknown"});
+      }
+      if (is_approval(type.text()) && seen.count(type.is("Approved") ? "Denied" : "Approved"))
+        list.invalid_as(std::string(type.text()), "Approved and Denied conditions are mutually exclusive");
+      if (!seen.insert(type.text()).second) type.duplicate();
+    }
+  }
+
+  static void check_change(const Document& o, const Document& old, bool certificate, FieldErrors& errors) {
+    FieldPath conditions = FieldPath("status").child("conditions"), path = FieldPath("status").child("certificate");
+    for (const char* type : {"Approved", "Denied", "Failed"}) {
+      auto now = conditions_of(o, type), before = conditions_of(old, type);
+      std::string quoted = "\"" + std::string(type) + "\"";
+      if (now.size() < before.size()) errors.push_back(field_forbidden(conditions, "updates may not remove a condition of type " + quoted));
+      if (!is_approval(type)) continue;
+      if (now.size() > before.size()) errors.push_back(field_forbidden(conditions, "updates may not add a condition of type " + quoted));
+      else if (now.size() == before.size() && now != before) errors.push_back(field_forbidden(conditions, "updates may not modify a condition of type " + quoted));
+    }
+    std::string_view now = string_at(member(o, "status"), "certificate"), before = string_at(member(old, "status"), "certificate");
+    if (now == before) return;
+    if (!certificate) errors.push_back(field_forbidden(path, "updates may not set certificate content"));
+    else if (!before.empty()) errors.push_back(field_forbidden(path, "updates may not modify existing certificate content"));
+  }
+};
+
+// ---- ClusterTrustBundle
+
+void check_trust_bundle(const Check& bundle) {
+  if (bundle.text().size() > 1024 * 1024) return bundle.too_long(1024 * 1024);
+  std::size_t before = bundle.errors().size(), i = 0;
+  auto wrong = [&](const std::string& what) { bundle.invalid_as("<value omitted>", what); };
+  std::map<std::string, std::vector<std::size_t>> seen;
+  for (const auto& [kind, block] : pem_blocks(bundle.text())) {
+    std::string entry = "entry " + std::to_string(i++);
+    if (kind != "CERTIFICATE") {
+      wrong(entry + " has bad block type: " + kind);
+      continue;
+    }
+    if (has_headers(block)) {
+      wrong(entry + " has PEM block headers");
+      continue;
+    }
+    auto certificate = pki::parse_certificate(block);
+    if (!certificate) wrong(entry + " does not parse as X.509");
+    else if (!certificate->is_ca) wrong(entry + " does not have the CA bit set");
+    else seen[pki::certificate_hash(block)].push_back(i - 1);
+  }
+  if (bundle.errors().size() != before) return;
+  if (seen.empty()) wrong("at least one trust anchor must be provided");
+  for (const auto& [hash, places] : seen) {
+    if (places.size() < 2) continue;
+    std::string list;
+    for (auto p : places) list += (list.empty() ? "" : " ") + std::to_string(p);
+    wrong("duplicate trust anchor (indices [" + list + "])");
+  }
+}
+
+// A bundle of a signer carries the signer's name in its own: "example.com:signer:NAME" for example.com/signer.
+class TrustBundleStrategy final : public Strategy {
+ public:
+  explicit TrustBundleStrategy(const KindSchema& k) : Strategy(k) {
+    set_flags(*this);
+    name_rule = apimachinery::name_is_path_segment;
+    select("spec.signerName");
+  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check(o, true, errors); }
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+    check(o, string_at(member(o, "spec"), "trustBundle") != string_at(member(old, "spec"), "trustBundle"), errors);
+    Check now(member(o, "spec"), FieldPath("spec"), errors), before(member(old, "spec"), FieldPath("spec"), errors);
+    now["signerName"].unchanged(before["signerName"]);
+  }
+
+ private:
+  static void check(const Document& o, bool parse, FieldErrors& errors) {
+    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+    FieldPath path = FieldPath("metadata").child("name");
+    std::string signer(spec["signerName"].text()), name(apimachinery::name_of(o)), prefix = signer;
+    std::replace(prefix.begin(), prefix.end(), '/', ':');
+    if (!prefix.empty()) prefix += ':';
+    if (prefix.empty() && name.find(':') != std::string::npos)
+      errors.push_back(field_invalid(path, name, "ClusterTrustBundle without signer name must not have \":\" in its name"));
+    else if (!starts_with(name, prefix))
+      errors.push_back(field_invalid(path, name, "ClusterTrustBundle for signerName " + signer + " must be named with prefix " + prefix));
+    else
+      for (auto& m : apimachinery::is_dns1123_subdomain(std::string_view(name).substr(prefix.size()))) errors.push_back(field_invalid(path, name, m));
+    if (!signer.empty()) check_signer_name(spec["signerName"]);
+    if (parse) check_trust_bundle(spec["trustBundle"]);
+  }
+};
+
+}  // namespace
+
+StrategyMaker certificates_strategy(std::string_view kind) {
+  if (kind == "CertificateSigningRequest") return make<SigningRequestStrategy>;
+  if (kind == "ClusterTrustBundle") return make<TrustBundleStrategy>;
+  if (kind == "PodCertificateRequest") return make_pod_certificate_request_strategy;
+  return nullptr;
+}
+
+}  // namespace onebin::apiserver
