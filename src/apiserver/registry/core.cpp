@@ -58,6 +58,12 @@ class NamespaceStrategy final : public Base {
     if (was.is_array()) apimachinery::object_at(o, "spec")["finalizers"] = was;
     else if (Document* spec = find_member(o, "spec")) spec->erase("finalizers");
   }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    std::string phase(apimachinery::get_string(o, {"status", "phase"}));
+    bool goes = !apimachinery::deletion_timestamp_of(o).empty();
+    if (goes && phase != "Terminating") errors.push_back(field_invalid(FieldPath("status").child("Phase"), phase, "may only be 'Terminating' if `deletionTimestamp` is not empty"));
+    if (!goes && phase != "Active") errors.push_back(field_invalid(FieldPath("status").child("Phase"), phase, "may only be 'Active' if `deletionTimestamp` is empty"));
+  }
   bool deletes_on_update(const Document& o, const Document&) const override {
     return !apimachinery::deletion_timestamp_of(o).empty() && apimachinery::finalizers_of(o).empty() && each(member(o, "spec"), "finalizers").empty();
   }
