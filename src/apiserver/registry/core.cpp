@@ -1,6 +1,7 @@
 // The core group's kinds but Pods and Services.
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/registry/resource_quota.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
@@ -320,6 +321,7 @@ StrategyMaker core_strategy(std::string_view kind) {
   if (kind == "PersistentVolume") return make_persistent_volume_strategy;
   if (kind == "PersistentVolumeClaim") return make_persistent_volume_claim_strategy;
   if (kind == "LimitRange") return make<LimitRangeStrategy>;
+  if (kind == "ResourceQuota") return make_resource_quota_strategy;
   if (kind == "Endpoints") return make_endpoints_strategy;
   return nullptr;
 }
