@@ -182,7 +182,7 @@ Handling handle_binding(RequestContext* c, std::string name) {
   if (!target_kind.empty() && target_kind != "Node" && target_kind != "Minion")
     errors.push_back(field_not_supported(FieldPath("target").child("kind"), target_kind, {"Node", "<empty>"}));
   if (target.empty()) errors.push_back(field_required(FieldPath("target").child("name")));
-  if (!errors.empty()) co_return apimachinery::invalid("", "Binding", name, errors);
+  if (!errors.empty()) co_return Status(Reason::Unknown, apimachinery::aggregate(errors));  // as upstream: no registry made it
   const Document* b = &*binding;
   WallTime now = c->now;
   UpdateOptions o;
@@ -218,7 +218,6 @@ Handling handle_binding(RequestContext* c, std::string name) {
     (*scheduled)["status"] = "True";
     scheduled->erase("reason");
     scheduled->erase("message");
-    if (std::int64_t g = apimachinery::generation_of(*current); g > 0) (*scheduled)["observedGeneration"] = g;
     return Result<Document>(std::move(pod));
   };
   Result<Written> w = co_await update_object(c, pods, std::move(o));

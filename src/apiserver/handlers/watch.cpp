@@ -272,7 +272,7 @@ Handling handle_watch(RequestContext* c) {
   if (!n) co_return n.status();
   Result<ListOptions> o = parse_list_options(*c);
   if (!o) co_return o.status();
-  bool wants_initial = o->send_initial_events.value_or(false);
+  bool wants_initial = o->send_initial_events.value_or(false) && c->query.has("sendInitialEvents");
   Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(c, std::move(*o));
   if (!source) co_return source.status();
   net::Headers headers = answer_headers(*c, n->content_type(true));
