@@ -251,6 +251,11 @@ class GarbageCollector final : public Controller {
     co_return internal_error("owner kind " + kind + " in " + group + "/" + version + " is not served");
   }
 
+  // Custom resources have no protobuf.
+  static client::ApiRequest in_json(client::ApiRequest q) {
+    q.accept = "application/json";
+    return q;
+  }
   std::string path_of(const Node& n) const { return client::resource_path(*n.resource, n.ns, n.name); }
 
   async::Task<Status> attempt_to_delete(std::string uid, Node n) {
@@ -272,7 +277,7 @@ class GarbageCollector final : public Controller {
     options.uid = uid;
     bool has_dependents = dependents_.count(uid) > 0;
     options.propagation_policy = n.orphan ? "Orphan" : (n.foreground || (waiting && has_dependents)) ? "Foreground" : "Background";
-    Result<std::string> r = co_await client_.raw(client_.delete_request(path_of(n), options));
+    Result<std::string> r = co_await client_.raw(in_json(client_.delete_request(path_of(n), options)));
     co_return r.is(Reason::NotFound) || r.is(Reason::Conflict) ? Status() : r.status();
   }
 
@@ -294,7 +299,7 @@ class GarbageCollector final : public Controller {
     patch["metadata"]["uid"] = uid;
     patch["metadata"]["resourceVersion"] = meta.value("resourceVersion", "");
     patch["metadata"]["ownerReferences"] = kept.empty() ? nlohmann::json(nullptr) : kept;
-    Result<std::string> r = co_await client_.raw(client_.patch_request(path_of(n), PatchType::Merge, patch.dump()));
+    Result<std::string> r = co_await client_.raw(in_json(client_.patch_request(path_of(n), PatchType::Merge, patch.dump())));
     co_return r.is(Reason::NotFound) ? Status() : r.status();
   }
 
@@ -313,7 +318,7 @@ class GarbageCollector final : public Controller {
     patch["metadata"]["uid"] = uid;
     patch["metadata"]["resourceVersion"] = object["metadata"].value("resourceVersion", "");
     patch["metadata"]["finalizers"] = kept.empty() ? nlohmann::json(nullptr) : kept;
-    Result<std::string> r = co_await client_.raw(client_.patch_request(path_of(n), PatchType::Merge, patch.dump()));
+    Result<std::string> r = co_await client_.raw(in_json(client_.patch_request(path_of(n), PatchType::Merge, patch.dump())));
     co_return r.is(Reason::NotFound) ? Status() : r.status();
   }
 
