@@ -68,7 +68,7 @@ Target find_target(Document& root, std::string_view path) {
 
 // What operations cost beyond their own size. A list's elements move over when one is put in or taken out before them.
 struct Spent {
-  static constexpr std::size_t kMaxShifted = 100'000'000;
+  static constexpr std::size_t kMaxShifted = 30'000'000;
   std::size_t copied = 0, shifted = 0;
   bool shift(std::size_t elements) { return (shifted += elements) <= kMaxShifted; }
 };

@@ -139,6 +139,9 @@ void Definitions::define(std::string name, Document schema) { written_[std::move
 void Definitions::need(const TypeSchema* type) {
   if (!known_.insert(std::string(type->name)).second) return;
   pending_.push_back(type);
+  // Of the types that all groups share, those that stand in paths are named there.
+  bool shared = type->has_type_meta && type->name.rfind(kMetaPrefix, 0) == 0 && type != types_.delete_options && type != types_.watch_event;
+  if (shared) name_kind(type->name, {"", "v1", std::string(type->go_name)});
   if (auto k = kind_of_.find(type); k != kind_of_.end()) name_kind(type->name, {std::string(k->second->group), std::string(k->second->version), std::string(k->second->kind)});
 }
 
@@ -158,8 +161,8 @@ Document Definitions::patch() { return builtin(std::string(kMetaPrefix) + "Patch
 Document Definitions::value_schema(const FieldSchema& f) {
   const std::string meta = kMetaPrefix;
   auto number = [](const char* type, const char* format) { return Document{{"type", type}, {"format", format}}; };
-  auto either = [&](const char* other) {
-    return version_ == Version::V2 ? Document{{"type", "string"}} : Document{{"oneOf", Document::array({{{"type", "string"}}, {{"type", other}}})}};
+  auto either = [&](const char* first, const char* second) {
+    return version_ == Version::V2 ? Document{{"type", "string"}} : Document{{"oneOf", Document::array({{{"type", first}}, {{"type", second}}})}};
   };
   switch (f.kind) {
     case FieldKind::Bool: return {{"type", "boolean"}};
@@ -176,9 +179,9 @@ Document Definitions::value_schema(const FieldSchema& f) {
     case FieldKind::Time: return builtin(meta + "Time", {{"type", "string"}, {"format", "date-time"}});
     case FieldKind::MicroTime: return builtin(meta + "MicroTime", {{"type", "string"}, {"format", "date-time"}});
     case FieldKind::Duration: return builtin(meta + "Duration", {{"type", "string"}});
-    case FieldKind::Quantity: return builtin("io.k8s.apimachinery.pkg.api.resource.Quantity", either("number"));
+    case FieldKind::Quantity: return builtin("io.k8s.apimachinery.pkg.api.resource.Quantity", either("string", "number"));
     case FieldKind::IntOrString: {
-      Document schema = either("integer");
+      Document schema = either("integer", "string");
       schema["format"] = "int-or-string";
       return builtin("io.k8s.apimachinery.pkg.util.intstr.IntOrString", std::move(schema));
     }

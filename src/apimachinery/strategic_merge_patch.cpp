@@ -7,6 +7,8 @@
 #include <onebin/base/bytes.hpp>
 
 #include <algorithm>
+#include <limits>
+#include <map>
 
 namespace onebin::apimachinery {
 namespace {
@@ -158,14 +160,31 @@ const Document* identity(const Document& item, std::string_view merge_key) {
   return find_member(item, merge_key);
 }
 
-int index_in(const Document& list, const Document& item, std::string_view merge_key) {
-  const auto* wanted = identity(item, merge_key);
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const auto* got = identity(list[i], merge_key);
-    if (wanted && got && *wanted == *got) return static_cast<int>(i);
+// Where a list's items are, by identity; the first counts. Points into the items, which must stay where they are.
+class Places {
+ public:
+  explicit Places(std::string_view merge_key) : merge_key_(merge_key) {}
+  Places(const Document& list, std::string_view merge_key) : merge_key_(merge_key) {
+    for (std::size_t i = 0; i < list.size(); ++i) add(list[i], i);
   }
-  return -1;
-}
+  // False when there is such an item already.
+  bool add(const Document& item, std::size_t at) {
+    const auto* key = identity(item, merge_key_);
+    return key && places_.try_emplace(key, static_cast<int>(at)).second;
+  }
+  int of(const Document& item) const {
+    const auto* key = identity(item, merge_key_);
+    auto found = key ? places_.find(key) : places_.end();
+    return found == places_.end() ? -1 : found->second;
+  }
+
+ private:
+  struct Less {
+    bool operator()(const Document* a, const Document* b) const { return *a < *b; }
+  };
+  std::string_view merge_key_;
+  std::map<const Document*, int, Less> places_;
+};
 
 Status all_have_key(const Document& list, std::string_view merge_key) {
   for (const auto& v : list) {
@@ -175,11 +194,11 @@ Status all_have_key(const Document& list, std::string_view merge_key) {
   return {};
 }
 
-void sort_by(std::vector<Document>& items, const Document& order, std::string_view merge_key) {
+void sort_by(std::vector<Document>& items, const Places& order) {
   std::vector<std::pair<int, std::size_t>> at(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
-    int k = index_in(order, items[i], merge_key);
-    at[i] = {k < 0 ? static_cast<int>(order.size()) : k, i};
+    int k = order.of(items[i]);
+    at[i] = {k < 0 ? std::numeric_limits<int>::max() : k, i};
   }
   std::sort(at.begin(), at.end());
   std::vector<Document> sorted;
@@ -197,15 +216,16 @@ Result<Document> in_order(Document merged, const Document& patch_order, const Do
     RETURN_IF_ERROR(all_have_key(server_order, merge_key));
   }
   std::vector<Document> right, left;
-  for (auto& v : merged) (index_in(patch_order, v, merge_key) >= 0 ? right : left).push_back(std::move(v));
-  sort_by(right, patch_order, merge_key);
-  sort_by(left, server_order, merge_key);
+  Places in_patch(patch_order, merge_key), in_server(server_order, merge_key);
+  for (auto& v : merged) (in_patch.of(v) >= 0 ? right : left).push_back(std::move(v));
+  sort_by(right, in_patch);
+  sort_by(left, in_server);
   Document out = Document::array();
   std::size_t i = 0, j = 0;
   while (i < left.size() || j < right.size()) {
     bool take_left = j >= right.size();
     if (!take_left && i < left.size()) {
-      int l = index_in(server_order, left[i], merge_key), r = index_in(server_order, right[j], merge_key);
+      int l = in_server.of(left[i]), r = in_server.of(right[j]);
       take_left = l >= 0 && r >= 0 && l < r;
     }
     out.push_back(std::move(take_left ? left[i++] : right[j++]));
@@ -351,14 +371,16 @@ Status Merger::merge_list(Document& original, Document patch, const PatchMeta& m
   if (*objects) return merge_objects(original, patch, meta);
   Document merged = Document::array();
   if (deletion) {
+    Places dropped(patch, std::string_view{});
     for (auto& v : original)
-      if (index_in(patch, v, {}) < 0) merged.push_back(std::move(v));
+      if (dropped.of(v) < 0) merged.push_back(std::move(v));
     original = std::move(merged);
     return {};
   }
+  Places seen(std::string_view{});
   for (const auto* list : {&original, &patch})
     for (const auto& v : *list)
-      if (index_in(merged, v, {}) < 0) merged.push_back(v);
+      if (seen.add(v, merged.size())) merged.push_back(v);
   ASSIGN_OR_RETURN(original, in_order(std::move(merged), patch, original, {}));
   return {};
 }
@@ -367,6 +389,7 @@ Status Merger::merge_objects(Document& original, Document& patch, const PatchMet
   if (meta.merge_key.empty()) return unexpected("cannot merge lists without merge key for " + std::string(meta.element.what));
   const std::string key(meta.merge_key);
   Document plain = Document::array();
+  Places deleted(key);
   bool replace = false;
   for (auto& v : patch) {
     auto d = v.find(kDirective);
@@ -377,10 +400,7 @@ Status Merger::merge_objects(Document& original, Document& patch, const PatchMet
     if (*d == "delete") {
       auto k = v.find(key);
       if (k == v.end()) return no_merge_key(v, key);
-      Document kept = Document::array();
-      for (auto& item : original)
-        if (auto at = item.find(key); at == item.end() || *at != *k) kept.push_back(std::move(item));
-      original = std::move(kept);
+      deleted.add(v, 0);
     } else if (*d == "replace") {
       replace = true;
     } else if (*d == "merge") {
@@ -393,12 +413,21 @@ Status Merger::merge_objects(Document& original, Document& patch, const PatchMet
     original = std::move(plain);
     return {};
   }
+  Document kept = Document::array();
+  for (auto& item : original)
+    if (deleted.of(item) < 0) kept.push_back(std::move(item));
+  original = std::move(kept);
   Document server = original;
+  Places places(server, key);
   for (auto& v : plain) {
     if (!v.contains(key)) return no_merge_key(v, key);
-    int at = index_in(original, v, key);
-    if (at < 0) original.push_back(v);
-    else RETURN_IF_ERROR(merge_map(original[static_cast<std::size_t>(at)], v, meta.element));
+    int at = places.of(v);
+    if (at < 0) {
+      places.add(v, original.size());
+      original.push_back(v);
+    } else {
+      RETURN_IF_ERROR(merge_map(original[static_cast<std::size_t>(at)], v, meta.element));
+    }
   }
   ASSIGN_OR_RETURN(original, in_order(std::move(original), plain, server, key));
   return {};

@@ -228,6 +228,8 @@ Handling Core::dispatch(RequestContext* c) {
   if (!c->served->cache) co_return co_await handle_virtual(c);
   if (c->served->namespaced() && i.ns.empty() && i.verb != "list" && i.verb != "watch") co_return generic_not_found();
   const KindSchema& k = *c->served->kind;
+  // Whoever uses a deprecated API is told at every request.
+  if (!c->local && k.group.empty() && k.kind == "Endpoints") c->warnings.emplace_back("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
   if (i.verb == "get") co_return co_await handle_get(c);
   if (!k.has_verb(i.verb)) co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
   if (i.verb == "list") co_return co_await handle_list(c);

@@ -115,9 +115,7 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
     break;
   }
   if (!found) {
-    return Status(Reason::NotAcceptable,
-                  "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, "
-                  "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch");
+    return Status(Reason::NotAcceptable, "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf");
   }
   if (n.format == Format::Json && !watch && pretty_wanted(user_agent, query)) n.pretty = true;
   return n;

@@ -104,6 +104,8 @@ std::string gzip(std::string_view data) {
   return out;
 }
 
+namespace {
+// A gzip member that holds `data` as it is.
 std::string gzip_stored(std::string_view data) {
   std::string out("\x1f\x8b\x08\0\0\0\0\0\4\xff", 10);
   auto little = [&out](std::uint64_t v, int bytes) {
@@ -113,13 +115,33 @@ std::string gzip_stored(std::string_view data) {
   do {
     std::string_view block = rest.substr(0, 65535);
     rest.remove_prefix(block.size());
-    out.push_back(rest.empty() ? 1 : 0);
+    out.push_back(0);
     little(block.size(), 2);
     little(~block.size(), 2);
     out += block;
   } while (!rest.empty());
+  // An empty block makes a reader hand over what it has; the last block alone makes Go's wait for the next member first.
+  out.append("\0\0\0\xff\xff\1\0\0\xff\xff", 10);
   little(crc32_z(0, reinterpret_cast<const Bytef*>(data.data()), data.size()), 4);
   little(data.size(), 4);
+  return out;
+}
+constexpr std::size_t kWorthCompressing = 16 * 1024;
+}  // namespace
+
+std::string gzip_part(std::string_view data) {
+  if (data.size() < kWorthCompressing) return gzip_stored(data);
+  z_stream z{};
+  if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) return {};
+  std::string out(deflateBound(&z, static_cast<uLong>(data.size())) + 64, '\0');
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
+  z.avail_in = static_cast<uInt>(data.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  deflate(&z, Z_SYNC_FLUSH);
+  deflate(&z, Z_FINISH);
+  out.resize(z.total_out);
+  deflateEnd(&z);
   return out;
 }
 

@@ -58,7 +58,7 @@ bool accepts_gzip(const RequestContext& c);
 inline constexpr std::size_t kGzipThreshold = 128 * 1024;
 inline bool compresses(const RequestContext& c, std::size_t size) { return size > kGzipThreshold && accepts_gzip(c); }
 std::string gzip(std::string_view data);
-// A gzip member that holds `data` as it is: for parts of a compressed answer that are too small to gain.
-std::string gzip_stored(std::string_view data);
+// A member of a stream that is read as it comes: deflated where that gains, and flushed before its end, as upstream's watches are.
+std::string gzip_part(std::string_view data);
 
 }  // namespace onebin::apiserver

@@ -55,7 +55,6 @@ class HttpServerImpl final : public HttpServer {
   }
 
   void serve(StreamPtr stream, PeerInfo peer, bool encrypted) override {
-    if (!core_.stopping && open_ >= core_.config.limits.max_connections) make_room();
     if (core_.stopping || open_ >= core_.config.limits.max_connections + kRoom) {
       stream->close();
       return;
@@ -74,12 +73,12 @@ class HttpServerImpl final : public HttpServer {
   void make_room() {
     SteadyTime now = async::Loop::current().now();
     if (now < next_room_) return;
-    next_room_ = now + 100ms;
     std::vector<std::pair<SteadyTime, ServerConnection*>> idle;
     for (ServerConnection* c : core_.connections)
       if (auto since = c->idle_since()) idle.emplace_back(*since, c);
     std::size_t n = std::min(idle.size(), kRoom);
     std::partial_sort(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(n), idle.end());
+    if (n == 0) next_room_ = now + 100ms;  // looking costs more than refusing
     log_warn("too many connections", {{"server", core_.config.name}, {"connections", open_}, {"ended", n}});
     for (std::size_t i = 0; i < n; ++i) idle[i].second->begin_stop();
   }
@@ -88,6 +87,11 @@ class HttpServerImpl final : public HttpServer {
     for (;;) {
       Result<Accepted> a = co_await listener.accept();
       if (!a) co_return a.status();
+      if (open_ >= core_.config.limits.max_connections) {
+        make_room();
+        Status yielded = co_await async::sleep_for(0s);  // so that those which were ended are gone
+        if (!yielded) co_return yielded;
+      }
       PeerInfo peer;
       peer.remote_host = a->peer.host;
       peer.remote_port = a->peer.port;

@@ -77,7 +77,6 @@ TEST_CASE("cbor: written deterministically") {
   CHECK(encoded(1.5) == "f93e00");
   CHECK(encoded(100000.5) == "fa47c35040");
   CHECK(encoded(1.1) == "fb3ff199999999999a");
-  CHECK(encoded(65504.0) == "f97bff");
   CHECK(encoded(5.960464477539063e-08) == "f90001");
   CHECK(encoded(-0.0001220703125) == "f98800");
   CHECK(encoded(Document::array({nullptr, true, "é"})) == "83f6f542c3a9");

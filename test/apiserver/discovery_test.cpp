@@ -3,10 +3,8 @@
 
 #include <onebin/base/bytes.hpp>
 
-#include <chrono>
 #include <map>
 #include <set>
-#include <thread>
 
 using namespace onebin;
 using namespace onebin::apiserver;
@@ -52,36 +50,6 @@ std::string columns(test::Fixture& f, const std::string& path) {
   return out.empty() ? "-" : join(out, ";");
 }
 
-async::Task<void> request(client::Transport* t, client::ApiRequest q, test::Answer* out, bool* done) {
-  Result<client::ApiResponse> r = co_await t->request(std::move(q));
-  if (r) {
-    out->code = r->code;
-    out->content_type = r->content_type;
-    out->text = r->body;
-    out->body = Document::parse(r->body, nullptr, false);
-  }
-  *done = true;
-}
-
-// Waits for threads of the blocking pool, which simulated time does not.
-test::Answer fetch(test::Fixture& f, const std::string& path, const char* accept = "application/json") {
-  client::ApiRequest q;
-  q.method = "GET";
-  std::size_t mark = path.find('?');
-  q.path = path.substr(0, mark);
-  if (mark != std::string::npos) q.query = path.substr(mark + 1);
-  q.accept = accept;
-  test::Answer a;
-  bool done = false;
-  f.group.spawn(request(f.transport.get(), std::move(q), &a, &done));
-  for (int i = 0; i < 120000 && !done; ++i) {
-    f.loop->run_ready();
-    if (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  REQUIRE(done);
-  return a;
-}
-
 }  // namespace
 
 TEST_CASE("groups, versions, resources, verbs, names and columns are upstream's, in upstream's order") {
@@ -124,19 +92,19 @@ TEST_CASE("groups, versions, resources, verbs, names and columns are upstream's,
 
 TEST_CASE("OpenAPI documents are told by their hashes and kept by their tags") {
   test::Fixture f;
-  Document index = fetch(f, "/openapi/v3").body["paths"];
+  Document index = f.fetch("/openapi/v3").body["paths"];
   std::string url = index["apis/apps/v1"]["serverRelativeURL"];
-  test::Answer a = fetch(f, url);
+  test::Answer a = f.fetch(url);
   CHECK(a.code == 200);
   CHECK(a.body["components"]["schemas"].contains("io.k8s.api.apps.v1.Deployment"));
   CHECK(a.body["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["replicas"]["description"].get<std::string>().find("1 by default") != std::string::npos);
-  CHECK(fetch(f, "/openapi/v3/apis/apps/v1?hash=0123").code == 301);
-  CHECK(fetch(f, "/openapi/v3/apis/nothing").code == 404);
-  CHECK(fetch(f, "/openapi/v3/apis/apps").body["paths"].contains("/apis/apps/"));
-  CHECK(fetch(f, "/openapi/v3/version").body["components"]["schemas"].contains("io.k8s.apimachinery.pkg.version.Info"));
-  test::Answer v2 = fetch(f, "/openapi/v2");
+  CHECK(f.fetch("/openapi/v3/apis/apps/v1?hash=0123").code == 301);
+  CHECK(f.fetch("/openapi/v3/apis/nothing").code == 404);
+  CHECK(f.fetch("/openapi/v3/apis/apps").body["paths"].contains("/apis/apps/"));
+  CHECK(f.fetch("/openapi/v3/version").body["components"]["schemas"].contains("io.k8s.apimachinery.pkg.version.Info"));
+  test::Answer v2 = f.fetch("/openapi/v2");
   CHECK(v2.body["definitions"].size() > 500);
-  test::Answer binary = fetch(f, "/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+  test::Answer binary = f.fetch("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
   CHECK(binary.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
   CHECK(binary.text.size() > 200000);
 }

@@ -43,8 +43,8 @@ TEST_CASE("each subresource keeps its own managers, a binding none") {
   Answer added = f.send("PATCH", kPods + "/a/ephemeralcontainers?fieldManager=debug", debug, "application/strategic-merge-patch+json");
   INFO(added.text);
   REQUIRE(added.code == 200);
-  CHECK(managers(added.body) == Texts{"m/Update/", "debug/Update/ephemeralcontainers"});
-  const Document& fields = added.body["metadata"]["managedFields"][1]["fieldsV1"];
+  CHECK(managers(added.body) == Texts{"debug/Update/ephemeralcontainers", "m/Update/"});
+  const Document& fields = added.body["metadata"]["managedFields"][0]["fieldsV1"];
   CHECK(fields["f:spec"].size() == 1);
   CHECK(fields["f:spec"].contains("f:ephemeralContainers"));
 }
@@ -96,6 +96,23 @@ TEST_CASE("what is no object or no patch is named as upstream names it") {
   CHECK(patched("none", "[]", "strategic-merge-patch+json")["reason"] == "NotFound");
 }
 
+TEST_CASE("a namespace's phase follows from whether it goes") {
+  Fixture f;
+  Document status = {{"status", {{"phase", "Terminating"}}}};
+  Answer a = f.send("PATCH", "/api/v1/namespaces/default/status", status, "application/merge-patch+json");
+  CHECK(a.code == 422);
+  CHECK(a.body["message"] == "Namespace \"default\" is invalid: status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty");
+}
+
+TEST_CASE("a binding that names no node is refused as upstream refuses it") {
+  Fixture f;
+  REQUIRE(f.post(kPods, pod("a")).code == 201);
+  Document binding = {{"apiVersion", "v1"}, {"kind", "Binding"}, {"metadata", {{"name", "a"}}}, {"target", {{"kind", "Pod"}, {"name", "n"}}}};
+  Answer a = f.post(kPods + "/a/binding", binding);
+  CHECK(a.code == 500);
+  CHECK(a.body["message"] == "target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\"");
+}
+
 TEST_CASE("an owner named twice is kept once") {
   Fixture f;
   Document o = config_map("a");
@@ -116,8 +133,7 @@ TEST_CASE("pods' likely mistakes are warned of") {
   p["spec"]["volumes"] = Document::parse(R"([{"name":"v","configMap":{"name":"m","items":[{"key":"a","path":"d"},{"key":"b","path":"d/e"}]}},{"name":"g","gitRepo":{"repository":"r"}}])");
   p["spec"]["topologySpreadConstraints"] = Document::parse(R"([{"topologyKey":"z"}])");
   CHECK(warnings_of("", p) == Texts{
-      "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [a lowercase RFC 1123 label must consist of lower case alphanumeric "
-      "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')]",
+      "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
       "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \"kubernetes.io/os\" instead",
       "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
       "spec.volumes[1].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",

@@ -54,17 +54,18 @@ Document asking(std::string name, const char* cpu) {
 }  // namespace
 
 TEST_CASE_METHOD(Quotas, "a quota tells what was there before it, and follows what comes and goes") {
+  // The one Service is `kubernetes`.
   REQUIRE(post(kNs + "/configmaps", config_map("old")).code == 201);
   REQUIRE(post(kNs + "/pods", asking("p", "250m")).code == 201);
   quota("q", {{"configmaps", "5"}, {"pods", "3"}, {"requests.cpu", "1"}, {"count/deployments.apps", "1"}, {"services", "2"}});
   CHECK(status("q")["hard"] == Document({{"configmaps", "5"}, {"pods", "3"}, {"requests.cpu", "1"}, {"count/deployments.apps", "1"}, {"services", "2"}}));
-  CHECK(used("q") == Document({{"configmaps", "1"}, {"pods", "1"}, {"requests.cpu", "250m"}, {"count/deployments.apps", "0"}, {"services", "0"}}));
+  CHECK(used("q") == Document({{"configmaps", "1"}, {"pods", "1"}, {"requests.cpu", "250m"}, {"count/deployments.apps", "0"}, {"services", "1"}}));
   REQUIRE(post(kNs + "/configmaps", config_map("new")).code == 201);
   CHECK(used("q")["configmaps"] == "2");
   REQUIRE(send("DELETE", kNs + "/configmaps/old").code == 200);
   REQUIRE(send("DELETE", kNs + "/pods/p?gracePeriodSeconds=0").code == 200);
   settle(1s);
-  CHECK(used("q") == Document({{"configmaps", "1"}, {"pods", "0"}, {"requests.cpu", "0"}, {"count/deployments.apps", "0"}, {"services", "0"}}));
+  CHECK(used("q") == Document({{"configmaps", "1"}, {"pods", "0"}, {"requests.cpu", "0"}, {"count/deployments.apps", "0"}, {"services", "1"}}));
 }
 
 TEST_CASE_METHOD(Quotas, "a changed spec is measured anew; scopes select") {

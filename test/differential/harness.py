@@ -1,7 +1,7 @@
 """Runs one case after another on both planes and keeps what differs."""
+import concurrent.futures
 import copy
 import json
-import time
 
 import compare
 from planes import url
@@ -12,17 +12,16 @@ MERGE, STRATEGIC, JSON_PATCH, APPLY = ("application/merge-patch+json", "applicat
 class Differ:
     def __init__(self, upstream, onebin, known, verbose=False):
         self.planes = (upstream, onebin)
+        self.pool = concurrent.futures.ThreadPoolExecutor(2)
         self.known = known
         self.verbose = verbose
         self.found, self.excused, self.compared, self.cases = [], 0, 0, 0
 
     def both(self, case, method, path, body=None, content_type="application/json", accept="application/json", headers=None, skip_body=False):
         """path and body may be functions of the plane's index (0 upstream, 1 onebin)."""
-        replies = []
-        for i, plane in enumerate(self.planes):
-            b = body(i) if callable(body) else body
-            p = path(i) if callable(path) else path
-            replies.append(plane.request(method, p, b, content_type, accept, headers))
+        def ask(i):
+            return self.planes[i].request(method, path(i) if callable(path) else path, body(i) if callable(body) else body, content_type, accept, headers)
+        replies = list(self.pool.map(ask, (0, 1)))
         self.compared += 1
         names = []
         meta = [r.body.get("metadata", {}) if isinstance(r.body, dict) else {} for r in replies]

@@ -85,6 +85,8 @@ class DefinitionStrategy final : public Strategy {
     Strategy::prepare_for_update(c, d, old);
     store_version(d);
   }
+  // Unlike that of other kinds, a definition's status may be written with its finalizers, which is how the last one goes.
+  void prepare_for_status_update(WriteContext&, Document& d, const Document& old) const override { keep_only(d, old, "status"); }
   void validate(WriteContext&, const Document& d, FieldErrors& errors) const override { validate_definition(d, nullptr, errors); }
   void validate_update(WriteContext&, const Document& d, const Document& old, FieldErrors& errors) const override { validate_definition(d, &old, errors); }
 

@@ -113,13 +113,18 @@ Document DiscoveryCache::aggregated_list(bool core_group) const {
       Document resources = Document::array();
       for (Served* s : core_.registry.resources(group, version)) {
         const KindSchema& k = *s->kind;
-        Document r = {{"resource", k.plural}, {"responseKind", {{"group", k.group}, {"version", k.version}, {"kind", k.kind}}},
+        // Of built-in kinds only a body of another group or version says which; of custom ones all do.
+        auto response = [&](std::string_view g, std::string_view v, std::string_view name) -> Document {
+          bool own = !s->json_stored && g == k.group && v == k.version;
+          return {{"group", own ? "" : g}, {"version", own ? "" : v}, {"kind", name}};
+        };
+        Document r = {{"resource", k.plural}, {"responseKind", response(k.group, k.version, k.kind)},
                       {"scope", k.namespaced ? "Namespaced" : "Cluster"}, {"singularResource", k.singular}, {"verbs", strings(k.verbs)}};
         if (!k.short_names.empty()) r["shortNames"] = strings(k.short_names);
         if (!k.categories.empty()) r["categories"] = strings(k.categories);
         for (const auto& sub : k.subresources)
           r["subresources"].push_back({{"subresource", sub.name}, {"verbs", strings(sub.verbs)},
-                                       {"responseKind", {{"group", sub.group}, {"version", sub.version}, {"kind", sub.kind}}}});
+                                       {"responseKind", response(sub.group, sub.version, sub.kind)}});
         resources.push_back(std::move(r));
       }
       versions.push_back({{"version", version}, {"resources", std::move(resources)}, {"freshness", "Current"}});

@@ -48,6 +48,7 @@ class DiscoveryCache {
   Core& core_;
   std::map<std::string, Text> texts_;
   std::map<std::string, Packed> packed_;
+  mutable std::string started_;  // when the first document of custom resources was asked for
   async::Semaphore making_{1};  // one at a time: each takes some MB
 };
 

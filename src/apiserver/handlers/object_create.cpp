@@ -21,7 +21,7 @@ constexpr int kGenerateNameTries = 8;
 
 void wipe_system_fields(Document& object) {
   Document& meta = apimachinery::object_at(object, "metadata");
-  for (const char* f : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "resourceVersion"}) meta.erase(f);
+  for (const char* f : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"}) meta.erase(f);
 }
 
 Status check_name(const Served& served, const Document& object) {
@@ -41,7 +41,7 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
   const Strategy& s = *served->strategy;
   WriteContext w = c->core.write_context(*c);
   std::string version(apimachinery::resource_version_of(object));
-  wipe_system_fields(object);
+  apimachinery::erase_meta(object, "resourceVersion");
   set_meta(object, "uid", random_uuid(c->core.rng()));
   set_meta(object, "creationTimestamp", format_rfc3339(c->now));
   if (apimachinery::name_of(object).empty())
@@ -100,6 +100,7 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
   // Admission decides on the caches: they hold everything that was acknowledged before.
   Result<void> current = co_await c->core.cacher.wait_current();
   if (!current) co_return current.status();
+  wipe_system_fields(object);
   drop_repeated_owners(*c, object, false);
   if (!options.tracking.skip) apimachinery::track_update(served->managed, nullptr, object, options.tracking.manager, c->now);
   Result<void> admitted = co_await admit_create(c, served, ns, &object, options.options);

@@ -73,6 +73,16 @@ Result<Document> write_options(const RequestContext& c, std::string_view kind) {
 
 namespace {
 
+// YAML's problems come as lines below a title, which warnings leave out.
+void warn_of_problem(RequestContext& c, std::string_view problem) {
+  constexpr std::string_view kTitle = "yaml: unmarshal errors:\n";
+  if (!starts_with(problem, kTitle)) {
+    c.warnings.emplace_back(problem);
+    return;
+  }
+  for (const auto& line : split(problem.substr(kTitle.size()), '\n')) c.warnings.emplace_back(trim(line));
+}
+
 Status check_custom_type(const Document& object, const KindSchema& kind, std::string_view body) {
   std::string_view version = apimachinery::api_version_of(object), k = apimachinery::kind_of(object);
   std::string expected = kind.api_version();
@@ -186,7 +196,7 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
     if (d && !report.problems.empty()) {
       if (*validation == FieldValidation::Strict) co_return unhandled(kind->kind, kind->version, *kind, "strict decoding error: " + join(report.problems, ", "));
       if (*validation == FieldValidation::Warn)
-        for (auto& p : report.problems) c->warnings.push_back(std::move(p));
+        for (const auto& p : report.problems) warn_of_problem(*c, p);
     }
   }
   if (!d) {
@@ -287,9 +297,11 @@ void validate_common(const Served& served, const Document& object, const Documen
   const Document* meta = find_member(object, "metadata");
   const Document* old_meta = old ? find_member(*old, "metadata") : nullptr;
   FieldPath path("metadata");
+  // Finalizers of custom resources, and that of their definitions, need no domain.
+  bool built_in = !served.custom && served.kind->group != "apiextensions.k8s.io";
   apimachinery::append(errors, apimachinery::validate_object_meta(meta ? *meta : kNone, served.namespaced(),
-                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path, !served.custom));
-  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, !served.custom));
+                                                                  old ? apimachinery::name_is_path_segment : s.name_rule, path, built_in));
+  if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, built_in));
   if (schema && s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
 }
 

@@ -116,7 +116,9 @@ std::string DiscoveryCache::openapi_hash(const std::string& route) const {
   std::string of = route + " " ONEBIN_VERSION;
   for (Served* s : core_.registry.all()) {
     if (!s->json_stored || (!route.empty() && to_path(s->group(), s->kind->version) != route)) continue;
-    of += " " + std::to_string(core_.registry.generation());
+    // Changes are counted from the start of the process on.
+    if (started_.empty()) started_ = format_rfc3339_nano(core_.clock().wall());
+    of += " " + std::to_string(core_.registry.generation()) + " " + started_;
     break;
   }
   return upper_hash(of);

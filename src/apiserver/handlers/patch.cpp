@@ -59,15 +59,15 @@ std::string go_map(const Document& v) {
 }
 
 // What the patch made cannot be the object that it should be.
-Status bad_outcome(const Patch& patch, const Document& object, std::string why) {
-  std::string value = patch.type == Patch::Type::StrategicMerge ? go_map(patch.body) : apimachinery::encode_json(object, nullptr);
+Status bad_outcome(const Patch& patch, const KindSchema& kind, const Document& object, std::string why) {
+  std::string value = patch.type == Patch::Type::StrategicMerge ? go_map(patch.body) : apimachinery::encode_json(object, kind.type);
   FieldErrors errors{field_invalid(FieldPath("patch"), std::move(value), std::move(why))};
   return apimachinery::invalid("", "", "", errors);
 }
 
-Status take_problems(RequestContext& c, const Patch& patch, std::vector<std::string> problems, const Document& object) {
+Status take_problems(RequestContext& c, const Patch& patch, const KindSchema& kind, std::vector<std::string> problems, const Document& object) {
   if (problems.empty()) return Status::ok();
-  if (patch.validation == FieldValidation::Strict) return bad_outcome(patch, object, "strict decoding error: " + join(problems, ", "));
+  if (patch.validation == FieldValidation::Strict) return bad_outcome(patch, kind, object, "strict decoding error: " + join(problems, ", "));
   if (patch.validation == FieldValidation::Warn)
     for (auto& p : problems) c.warnings.push_back(std::move(p));
   return Status::ok();
@@ -87,6 +87,14 @@ void check_operations(Patch& p) {
     for (const auto& [key, value] : op.items())
       if (key != "op" && key != "path" && key != "from" && key != "value") p.problems.push_back("json patch unknown field " + apimachinery::go_quote(at + "." + key));
   }
+}
+
+// Giving up all of one's metadata does not take what tells the object from others.
+void keep_identity(Document& object, const Document& current) {
+  Document& meta = apimachinery::object_at(object, "metadata");
+  const Document& was = apimachinery::member(current, "metadata");
+  for (const char* f : {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"})
+    if (const Document* v = apimachinery::find_member(was, f); v && !meta.contains(f)) meta[f] = *v;
 }
 
 constexpr std::size_t kMaxOperations = 10000;
@@ -161,11 +169,8 @@ Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSc
   Result<Document> made = Document();
   std::string expected = kind->api_version();
   if (patch.type == Patch::Type::Apply) {
-    std::string_view k = apimachinery::kind_of(patch.body), v = apimachinery::api_version_of(patch.body);
-    if (k.empty() || v.empty()) return bad_request("error decoding YAML: Object 'Kind' or 'apiVersion' is missing");
-    if (k != kind->kind || v != expected)
-      return bad_request("the type of the applied object (" + std::string(v) + ", " + std::string(k) + ") does not match the resource's (" + expected + ", " + std::string(kind->kind) + ")");
     made = apimachinery::server_side_apply(managed, current, patch.body, patch.manager, patch.force, c.now);
+    if (made && current) keep_identity(*made, *current);
   } else if (patch.type == Patch::Type::Json) {
     made = apimachinery::apply_json_patch(*current, patch.body);
   } else if (patch.type == Patch::Type::Merge) {
@@ -177,19 +182,19 @@ Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSc
   if (!made->is_object()) return bad_request("the patched object is no object");
   std::string_view k = apimachinery::kind_of(*made), v = apimachinery::api_version_of(*made);
   if (k != kind->kind || v != expected)
-    return bad_request("the patch changes the object's type to " + std::string(v) + ", " + std::string(k));
+    return bad_outcome(patch, *kind, *made, "the patch changes the object's type to " + std::string(v) + ", " + std::string(k));
   apimachinery::DecodeOptions o;
   o.validation = patch.validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
   apimachinery::DecodeReport report;
   if (Status s = apimachinery::conform(*made, *kind->type, o, &report); !s) {
     if (!s.is(Reason::BadRequest)) return s;
-    return bad_outcome(patch, *made, s.message());
+    return bad_outcome(patch, *kind, *made, s.message());
   }
   std::vector<std::string> problems = patch.problems;
   problems.insert(problems.end(), report.problems.begin(), report.problems.end());
   if (patch.type == Patch::Type::Apply && !problems.empty() && patch.validation == FieldValidation::Strict)
     return bad_request("error strict decoding patch: " + join(problems, ", "));
-  if (Status s = take_problems(c, patch, std::move(problems), *made); !s) return s;
+  if (Status s = take_problems(c, patch, *kind, std::move(problems), *made); !s) return s;
   return made;
 }
 

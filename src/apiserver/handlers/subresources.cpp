@@ -103,8 +103,9 @@ Result<Document> scaled(const Document& parent, const Document& scale, const Req
   }
   Document& meta = apimachinery::object_at(out, "metadata");
   std::string_view version = apimachinery::resource_version_of(scale);
-  if (version.empty()) meta.erase("resourceVersion");
-  else meta["resourceVersion"] = version;
+  // An update of a custom resource names a version always: without the scale's it is the one that was read.
+  if (!version.empty()) meta["resourceVersion"] = version;
+  else if (!c.served->custom) meta.erase("resourceVersion");
   if (std::string_view uid = apimachinery::uid_of(scale); !uid.empty()) meta["uid"] = uid;
   return Result<Document>(std::move(out));
 }
@@ -181,7 +182,7 @@ Handling handle_binding(RequestContext* c, std::string name) {
   if (!target_kind.empty() && target_kind != "Node" && target_kind != "Minion")
     errors.push_back(field_not_supported(FieldPath("target").child("kind"), target_kind, {"Node", "<empty>"}));
   if (target.empty()) errors.push_back(field_required(FieldPath("target").child("name")));
-  if (!errors.empty()) co_return apimachinery::invalid("", "Binding", name, errors);
+  if (!errors.empty()) co_return Status(Reason::Unknown, apimachinery::aggregate(errors));  // as upstream: no registry made it
   const Document* b = &*binding;
   WallTime now = c->now;
   UpdateOptions o;
@@ -217,7 +218,6 @@ Handling handle_binding(RequestContext* c, std::string name) {
     (*scheduled)["status"] = "True";
     scheduled->erase("reason");
     scheduled->erase("message");
-    if (std::int64_t g = apimachinery::generation_of(*current); g > 0) (*scheduled)["observedGeneration"] = g;
     return Result<Document>(std::move(pod));
   };
   Result<Written> w = co_await update_object(c, pods, std::move(o));

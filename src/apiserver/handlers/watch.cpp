@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::int64_t kMinTimeoutSeconds = 1800;
 constexpr std::size_t kInitialBatch = 64;
-constexpr std::size_t kWorthCompressing = 16 * 1024;
 
 std::string_view type_name(WatchType t) {
   switch (t) {
@@ -273,7 +272,7 @@ Handling handle_watch(RequestContext* c) {
   if (!n) co_return n.status();
   Result<ListOptions> o = parse_list_options(*c);
   if (!o) co_return o.status();
-  bool wants_initial = o->send_initial_events.value_or(false);
+  bool wants_initial = o->send_initial_events.value_or(false) && c->query.has("sendInitialEvents");
   Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(c, std::move(*o));
   if (!source) co_return source.status();
   net::Headers headers = answer_headers(*c, n->content_type(true));
@@ -301,7 +300,7 @@ Handling handle_watch(RequestContext* c) {
       }
     }
     // A member of its own each time, so that an idle watch holds no compressor.
-    if (compressed) writer.buffer = writer.buffer.size() < kWorthCompressing ? gzip_stored(writer.buffer) : gzip(writer.buffer);
+    if (compressed) writer.buffer = gzip_part(writer.buffer);
     r = co_await c->writer.write(writer.buffer);
     writer.buffer.clear();
     if (!r) co_return r;

@@ -233,6 +233,19 @@ class StatefulSetStrategy final : public Workload {
     if (std::string name(string_at(spec, "serviceName")); !name.empty())
       for (auto& m : apimachinery::is_dns1123_label(name)) errors.push_back(field_invalid(top.child("serviceName"), name, m));
   }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    auto templates = [](const Document& of) {
+      Document claims = each(member(of, "spec"), "volumeClaimTemplates");
+      // What a claim template says of its own kind is not stored.
+      for (auto& claim : claims)
+        if (claim.is_object())
+          for (const char* f : {"kind", "apiVersion", "status"}) claim.erase(f);
+      return claims;
+    };
+    Document now = templates(o), was = templates(old);
+    apimachinery::append(errors, apimachinery::validate_immutable_field(&now, &was, FieldPath("spec").child("volumeClaimTemplates")));
+  }
   // The controller names the pods and adds volumes for the claims: the template is looked at as it will be.
   void validate_template(const Document& o, const Document& t, const FieldPath& at, FieldErrors& errors) const override {
     Document as_made = t;

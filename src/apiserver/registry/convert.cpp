@@ -30,11 +30,31 @@ constexpr std::pair<const char*, const char*> kEventFields[] = {
     {"lastTimestamp", "deprecatedLastTimestamp"}, {"count", "deprecatedCount"}, {"reportingComponent", "reportingController"},
 };
 
+// Protobuf holds no kind of what is inside an object, but a StatefulSet's claims show theirs.
+Result<Document> with_claim_kinds(const Document& d) {
+  Document out = d;
+  Document* spec = find_member(out, "spec");
+  Document* claims = spec && spec->is_object() ? find_member(*spec, "volumeClaimTemplates") : nullptr;
+  if (claims && claims->is_array())
+    for (auto& claim : *claims)
+      if (claim.is_object()) {
+        claim["apiVersion"] = "v1";
+        claim["kind"] = "PersistentVolumeClaim";
+      }
+  return out;
+}
+
 }  // namespace
 
 void set_conversions(Served& served) {
   const KindSchema* kind = served.kind;
   const KindSchema* stored = served.storage_kind;
+  if (kind->group == "apps" && kind->kind == "StatefulSet") {
+    served.from_storage = with_claim_kinds;
+    served.to_storage = [](const Document& d) { return Result<Document>(d); };
+    return;
+  }
+  if (stored == kind) return;
   if (kind->kind == "Event" && kind->group == "events.k8s.io") {
     served.from_storage = [kind](const Document& d) {
       Document out = retyped(d, *kind);

@@ -1,6 +1,7 @@
 // The core group's kinds but Pods and Services.
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/registry/resource_quota.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
@@ -57,6 +58,12 @@ class NamespaceStrategy final : public Base {
     const Document& was = at_path(old, {"spec", "finalizers"});
     if (was.is_array()) apimachinery::object_at(o, "spec")["finalizers"] = was;
     else if (Document* spec = find_member(o, "spec")) spec->erase("finalizers");
+  }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    std::string phase(apimachinery::get_string(o, {"status", "phase"}));
+    bool goes = !apimachinery::deletion_timestamp_of(o).empty();
+    if (goes && phase != "Terminating") errors.push_back(field_invalid(FieldPath("status").child("Phase"), phase, "may only be 'Terminating' if `deletionTimestamp` is not empty"));
+    if (!goes && phase != "Active") errors.push_back(field_invalid(FieldPath("status").child("Phase"), phase, "may only be 'Active' if `deletionTimestamp` is empty"));
   }
   bool deletes_on_update(const Document& o, const Document&) const override {
     return !apimachinery::deletion_timestamp_of(o).empty() && apimachinery::finalizers_of(o).empty() && each(member(o, "spec"), "finalizers").empty();
@@ -314,6 +321,7 @@ StrategyMaker core_strategy(std::string_view kind) {
   if (kind == "PersistentVolume") return make_persistent_volume_strategy;
   if (kind == "PersistentVolumeClaim") return make_persistent_volume_claim_strategy;
   if (kind == "LimitRange") return make<LimitRangeStrategy>;
+  if (kind == "ResourceQuota") return make_resource_quota_strategy;
   if (kind == "Endpoints") return make_endpoints_strategy;
   return nullptr;
 }

@@ -29,7 +29,7 @@ void set_flags(Strategy& s) {
   s.unconditional_update = !in(kind, {"PodCertificateRequest", "ClusterTrustBundle", "RuntimeClass", "PodDisruptionBudget", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment", "CSINode",
                                       "Lease", "LeaseCandidate", "StorageVersionMigration", "ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "MutatingWebhookConfiguration",
                                       "ValidatingWebhookConfiguration", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicyBinding", "CustomResourceDefinition", "APIService"});
-  s.returns_deleted = (g == "resource.k8s.io") || (g == "storage.k8s.io" && kind != "CSIStorageCapacity") ||
+  s.returns_deleted = (g == "resource.k8s.io" && kind != "DeviceTaintRule") || (g == "storage.k8s.io" && kind != "CSIStorageCapacity") ||
                       (g.empty() && in(kind, {"ResourceQuota", "PersistentVolume", "ServiceAccount", "PersistentVolumeClaim", "Namespace", "Pod", "Service", "PodTemplate"}));
   if (kind == "Job" || kind == "ReplicationController") s.gc = GcPolicy::Orphan;
   if (kind == "Event") s.gc = GcPolicy::Unsupported;

@@ -19,6 +19,7 @@ namespace onebin::apiserver {
 namespace {
 
 using apimachinery::append;
+using apimachinery::FieldError;
 using apimachinery::find_member;
 using apimachinery::go_quote;
 using apimachinery::member;
@@ -45,6 +46,13 @@ void validate_annotation_keys(const Document& annotations, const FieldPath& path
     }
     for (auto& m : apimachinery::is_dns1123_subdomain(domain)) errors.push_back(field_invalid(path, domain, m));
   }
+}
+
+// An error that doesn't repeat what is wrong.
+FieldError unsaid(const FieldPath& path, std::string why) {
+  FieldError e = field_invalid(path, nullptr, std::move(why));
+  e.omit_value = true;
+  return e;
 }
 
 class Base : public Strategy {
@@ -96,7 +104,7 @@ class PodCertificateRequestStrategy final : public Base {
     if (!errors.empty()) return;
     if (known_condition(before)) {
       if (!apimachinery::semantically_equal(find_member(o, "status"), find_member(old, "status")))
-        errors.push_back(field_invalid(path, now, "immutable after PodCertificateRequest is issued, denied, or failed"));
+        errors.push_back(unsaid(path, "immutable after PodCertificateRequest is issued, denied, or failed"));
       return;
     }
     const char* verdict = known_condition(now);
@@ -107,7 +115,7 @@ class PodCertificateRequestStrategy final : public Base {
     }
     for (const auto& [field, value] : now.items())
       if (field != "conditions") {
-        errors.push_back(field_invalid(path, now, "non-condition status fields must be empty when denying or failing the PodCertificateRequest"));
+        errors.push_back(unsaid(path, "non-condition status fields must be empty when denying or failing the PodCertificateRequest"));
         return;
       }
   }
@@ -117,7 +125,7 @@ class PodCertificateRequestStrategy final : public Base {
     auto der = base64_decode(string_at(spec, "stubPKCS10Request"));
     FieldPath at = path.child("stubPKCS10Request");
     if (!der || der->empty()) {
-      errors.push_back(field_invalid(path, nullptr, "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set"));
+      errors.push_back(unsaid(path, "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set"));
       return;
     }
     if (der->size() > kMaxStub) {
@@ -125,16 +133,16 @@ class PodCertificateRequestStrategy final : public Base {
       return;
     }
     Result<pki::RequestInfo> request = pki::parse_request(*der);
-    if (!request) errors.push_back(field_invalid(at, nullptr, request.status().message().find("signature") != std::string::npos ? "invalid signature" : "must be a valid PKCS#10 CSR"));
-    else if (pki::key_type_of(request->public_key_pem).empty()) errors.push_back(field_invalid(at, nullptr, "unknown public key type; supported types are Ed25519, ECDSA, and RSA"));
+    if (!request) errors.push_back(unsaid(at, request.status().message().find("signature") != std::string::npos ? "invalid signature" : "must be a valid PKCS#10 CSR"));
+    else if (pki::key_type_of(request->public_key_pem).empty()) errors.push_back(unsaid(at, "unknown public key type; supported types are Ed25519, ECDSA, and RSA"));
   }
 
   static void validate_status_conditions(const Document& status, const FieldPath& path, FieldErrors& errors) {
-    const std::vector<std::string> kKnown = {"Denied", "Failed", "Issued"};
+    const std::vector<std::string> kKnown = {"Issued", "Denied", "Failed"};
     std::size_t i = 0;
     int known = 0;
     for (const auto& c : each(status, "conditions")) {
-      FieldPath at = path.child("conditions").index(i++);
+      FieldPath at = path.child("conditions").child("[" + std::to_string(i++) + "]");  // as upstream writes it
       std::string type(string_at(c, "type"));
       if (std::find(kKnown.begin(), kKnown.end(), type) == kKnown.end()) {
         errors.push_back(field_not_supported(at.child("type"), type, kKnown));
@@ -195,10 +203,10 @@ struct Paths {
     if (starts_with(text, "/")) errors.push_back(field_invalid(at, text, "must be a relative path"));
     if (std::find(parts.begin(), parts.end(), "..") != parts.end()) errors.push_back(field_invalid(at, text, "must not contain '..'"));
     else if (starts_with(text, "..")) errors.push_back(field_invalid(at, text, "must not start with '..'"));
-    once(text);
+    once(text, text);
   }
-  void once(const std::string& text) {
-    if (!seen.insert(text).second) errors.push_back(field_invalid(volume, text, "conflicting duplicate paths"));
+  void once(const std::string& text, std::string_view shown) {
+    if (!seen.insert(text).second) errors.push_back(field_invalid(volume, shown, "conflicting duplicate paths"));
   }
 };
 
@@ -225,7 +233,7 @@ void validate_trust_bundle(const Document& source, const FieldPath& path, Paths&
 }
 
 void validate_pod_certificate(const Document& source, const FieldPath& path, Paths& paths, FieldErrors& errors) {
-  const std::vector<std::string> kTypes = {"ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096"};
+  const std::vector<std::string> kTypes = {"RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"};
   std::string signer(string_at(source, "signerName")), type(string_at(source, "keyType"));
   validate_signer_name(signer, path.child("signerName"), errors);
   validate_annotation_keys(member(source, "userAnnotations"), path.child("userAnnotations"), errors);
@@ -284,16 +292,10 @@ void validate_projected(const Document& projected, const FieldPath& path, FieldE
       if (kind == "secret" || kind == "configMap") {
         if (string_at(value, "name").empty()) errors.push_back(field_required(at.child(kind).child("name")));
         for (const auto& item : each(value, "items"))
-          if (!string_at(item, "path").empty()) paths.once(std::string(string_at(item, "path")));
+          if (!string_at(item, "path").empty()) paths.once(std::string(string_at(item, "path")), string_at(value, "name"));
       } else if (kind == "downwardAPI") {
         for (const auto& item : each(value, "items"))
-          if (!string_at(item, "path").empty()) paths.once(std::string(string_at(item, "path")));
-      } else if (kind == "serviceAccountToken") {
-        FieldPath seconds = at.child(kind).child("expirationSeconds");
-        std::int64_t n = apimachinery::int_at(value, "expirationSeconds", 3600);
-        if (n < 600) errors.push_back(field_invalid(seconds, n, "may not specify a duration less than 10 minutes"));
-        if (n > (std::int64_t{1} << 32)) errors.push_back(field_invalid(seconds, n, "may not specify a duration larger than 2^32 seconds"));
-        if (string_at(value, "path").empty()) errors.push_back(field_required(path.child("path")));
+          if (!string_at(item, "path").empty()) paths.once(std::string(string_at(item, "path")), string_at(item, "path"));
       } else if (kind == "clusterTrustBundle") {
         validate_trust_bundle(value, at.child(kind), paths, errors);
       } else if (kind == "podCertificate") {

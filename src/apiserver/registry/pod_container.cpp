@@ -203,6 +203,7 @@ void validate_container(const Document& c, const Document& spec, const FieldPath
   if (ephemeral) {
     for (const char* f : {"ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"})
       if (find_member(c, f)) errors.push_back(field_forbidden(path.child(f), "cannot be set for an Ephemeral Container"));
+    if (const Document& r = member(c, "resources"); r.is_object() && !r.empty()) errors.push_back(field_forbidden(path.child("resources"), "cannot be set for an Ephemeral Container"));
     std::string target(string_at(c, "targetContainerName"));
     bool found = target.empty();
     for (const char* list : {"containers", "initContainers"})

@@ -169,6 +169,19 @@ Document taint_rule_cells(const Document& o, WallTime now) {
   return {name(o), std::string(string_at(t, "key")), std::string(string_at(t, "value")), std::string(string_at(t, "effect")), apimachinery::age(string_at(t, "timeAdded"), now), created(o, now)};
 }
 
+Document api_service_cells(const Document& o, WallTime now) {
+  const Document& service = at_path(o, {"spec", "service"});
+  std::string where = "Local", available = "Unknown";
+  if (service.is_object()) where = std::string(string_at(service, "namespace")) + "/" + std::string(string_at(service, "name"));
+  for (const auto& c : list(o, {"status", "conditions"})) {
+    if (string_at(c, "type") != "Available") continue;
+    available = string_at(c, "status");
+    std::string_view reason = string_at(c, "reason");
+    if (available != "True" && !reason.empty()) available += " (" + std::string(reason) + ")";
+  }
+  return {name(o), where, available, created(o, now)};
+}
+
 Document name_age(const Document& o, WallTime now) { return {name(o), created(o, now)}; }
 
 }  // namespace
@@ -185,6 +198,7 @@ void add_others(std::map<std::string, Printer>& to) {
   to["certificates.k8s.io/ClusterTrustBundle"] = {columns({"Name!", "SignerName"}), [](const Document& o, WallTime) { return Document{name(o), text(o, {"spec", "signerName"}, "<none>")}; }};
   to["certificates.k8s.io/PodCertificateRequest"] = {
       columns({"Name!", "PodName", "ServiceAccountName", "NodeName", "SignerName", "State", "UnverifiedUserAnnotations"}), pod_certificate_cells};
+  to["apiregistration.k8s.io/APIService"] = {columns({"Name!", "Service", "Available", "Age"}), api_service_cells};
   to["resource.k8s.io/DeviceTaintRule"] = {columns({"Name!", "Key", "Value", "Effect", "TimeAdded", "Age"}), taint_rule_cells};
   to["coordination.k8s.io/Lease"] = {columns({"Name!", "Holder", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), text(o, {"spec", "holderIdentity"}), created(o, now)}; }};
   to["discovery.k8s.io/EndpointSlice"] = {columns({"Name!", "AddressType", "Ports", "Endpoints", "Age"}), slice_cells};

@@ -146,7 +146,7 @@ void Registry::add(std::shared_ptr<Served> s) {
   s->api_version = s->kind->api_version();
   s->id = next_id_++;
   set_managed(*s);
-  if (s->storage_kind != s->kind && !s->custom) set_conversions(*s);
+  if (!s->custom) set_conversions(*s);
   std::string group(s->kind->group), version(s->kind->version);
   auto [at, fresh] = groups_.try_emplace(group);
   bool custom = s->custom != nullptr;

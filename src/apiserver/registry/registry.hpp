@@ -73,7 +73,7 @@ apimachinery::ManagedResource managed_part(const Served& served, std::string_vie
 // Kubernetes' order of versions: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name.
 bool version_before(std::string_view a, std::string_view b);
 
-// Sets from_storage and to_storage where a kind's versions differ (registry/convert.cpp).
+// Sets from_storage and to_storage where what is stored is not what is served (registry/convert.cpp).
 void set_conversions(Served& served);
 
 }  // namespace onebin::apiserver

@@ -160,7 +160,6 @@ void of_service(const WriteContext& c, const Document& o, const Document*) {
 }
 
 void of_endpoints(const WriteContext& c, const Document& o, const Document*) {
-  c.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
   if (string_at(apimachinery::labels_of(o), "endpoints.kubernetes.io/managed-by") == "endpoint-controller") return;
   std::size_t i = 0;
   for (const auto& s : each(o, "subsets")) {

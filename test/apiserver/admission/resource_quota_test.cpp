@@ -91,6 +91,29 @@ TEST_CASE_METHOD(Quotas, "a service that changes its type is charged with the di
   CHECK(no.body["message"] == "services \"s\" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=1, limited: services.nodeports=1");
 }
 
+TEST_CASE_METHOD(Quotas, "a quota names what can be limited, with scopes that go with it") {
+  auto fault = [&](Document hard, Document spec = Document::object()) {
+    spec["hard"] = std::move(hard);
+    return post(kNs + "/resourcequotas?dryRun=All", {{"metadata", {{"name", "q"}}}, {"spec", spec}}).body.value("message", "");
+  };
+  CHECK(fault({{"pods", "1"}, {"requests.nvidia.com/gpu", "1"}, {"count/widgets.e.x", "1"}, {"gold.storageclass.storage.k8s.io/requests.storage", "1Gi"}, {"hugepages-2Mi", "2Mi"}}).empty());
+  CHECK(fault({{"nodes", "1"}}) ==
+        "ResourceQuota \"q\" is invalid: [spec.hard[nodes]: Invalid value: \"nodes\": must be a standard resource type or fully qualified, "
+        "spec.hard[nodes]: Invalid value: \"nodes\": must be a standard resource for quota]");
+  CHECK(fault({{"pods", "1500m"}}) == "ResourceQuota \"q\" is invalid: spec.hard[pods]: Invalid value: \"1500m\": must be an integer");
+  CHECK(fault({{"pods", "1"}}, {{"scopes", {"BestEffort", "NotBestEffort"}}}) ==
+        "ResourceQuota \"q\" is invalid: spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\"]: conflicting scopes");
+  CHECK(fault({{"configmaps", "1"}}, {{"scopes", {"BestEffort"}}}) ==
+        "ResourceQuota \"q\" is invalid: spec.scopes: Invalid value: [\"BestEffort\"]: unsupported scope applied to resource");
+  Document in = {{"scopeName", "PriorityClass"}, {"operator", "In"}};
+  CHECK(fault({{"pods", "1"}}, {{"scopeSelector", {{"matchExpressions", Document::array({in})}}}}) ==
+        "ResourceQuota \"q\" is invalid: spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+  quota("q", {{"pods", "1"}}, {{"pods", "0"}}, {{"scopes", {"BestEffort"}}});
+  Document changed = {{"spec", {{"scopes", {"Terminating"}}}}};
+  CHECK(send("PATCH", kNs + "/resourcequotas/q", changed, "application/merge-patch+json").body.value("message", "") ==
+        "ResourceQuota \"q\" is invalid: spec.scopes: Invalid value: [\"Terminating\"]: field is immutable");
+}
+
 namespace {
 async::Task<void> create_one(client::Transport* t, std::string name, int* created, int* refused) {
   client::ApiRequest q;
