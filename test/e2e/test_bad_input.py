@@ -68,8 +68,8 @@ class Requests(unittest.TestCase):
 
     def test_malformed_bodies(self):
         for content_type, body, word in (
-                (JSON, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"', "offset 60"), (JSON, "hello", "offset 0"), (JSON, "", "empty"),
-                (JSON, "[]", "array"), (JSON, config_map("x") + "}", "JSON"),
+                (JSON, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"', "unexpected end of JSON input"), (JSON, "hello", "invalid character 'h'"), (JSON, "", "empty"),
+                (JSON, "[]", "array"), (JSON, config_map("x") + "}", "top-level value"),
                 (YAML, "a: [1\nb: {", "line 2"), (YAML, "apiVersion: v1\n\tkind: x", "line 2"), (YAML, "a: &a [*a]", ""),
                 (PROTOBUF, b"k8s\0\x0a\xff\xff\xff\xff\xff", "protobuf"), (PROTOBUF, b"{}", "k8s"), (PROTOBUF, b"k8s\0", "empty")):
             with self.subTest(content_type=content_type, body=body):
@@ -101,7 +101,7 @@ class Requests(unittest.TestCase):
 
     def test_wrong_types_and_values(self):
         self.refused(400, "BadRequest", "data", body=config_map("x", data=5))
-        self.refused(400, "BadRequest", "data.a", body=config_map("x", data={"a": 5}))
+        self.refused(400, "BadRequest", "ConfigMap.data", body=config_map("x", data={"a": 5}))
         self.refused(422, "Invalid", "253", body=config_map("a" * 254))
         self.refused(422, "Invalid", "RFC 1123", body=config_map("Not_A_Name"))
         self.refused(422, "Invalid", "253", body=config_map("x", data={"k" * 254: "1"}))

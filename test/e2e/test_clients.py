@@ -3,6 +3,15 @@ import json, os, re, shutil, tempfile, unittest
 from clients import HERE, TOOLS, follows, works
 from harness import eventually, run
 from test_basics import AGNHOST
+from test_python import PROGRAM as PYTHON
+
+
+class Python(unittest.TestCase):
+    """That it sees the same objects, the quick tier shows (test_python.py)."""
+    cluster = None
+
+    def test_everyday_work(self):
+        works(self, PYTHON, self.cluster.env(), ["create", "replace", "patch", "apply", "list", "watch", "scale", "exec", "port-forward", "log", "delete"], AGNHOST)
 
 
 class Go(unittest.TestCase):
