@@ -310,11 +310,17 @@ Document table_of(const Served& served, const std::vector<const Document*>& obje
                  : include_object == "Object" ? apimachinery::IncludeObject::Object
                                               : apimachinery::IncludeObject::Metadata;
   std::vector<apimachinery::TableRow> rows;
+  std::vector<Document> written;  // a Table's encoding knows no type of the objects in it: they are put in as they are written
   rows.reserve(objects.size());
+  written.reserve(objects.size());
   for (const Document* o : objects) {
     apimachinery::TableRow row;
     row.cells = served.strategy->cells(*o, now);
     row.object = o;
+    if (include == apimachinery::IncludeObject::Object) {
+      written.push_back(Document::parse(apimachinery::encode_json(*o, served.kind->type), nullptr, false));
+      row.object = &written.back();
+    }
     rows.push_back(std::move(row));
   }
   return apimachinery::make_table(served.strategy->columns(), rows, include, list, "meta.k8s.io/" + std::string(version));
