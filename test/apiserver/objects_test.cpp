@@ -185,6 +185,17 @@ TEST_CASE("tables are what kubectl prints") {
   CHECK(t.body["rows"][0]["object"]["kind"] == "PartialObjectMetadata");
 }
 
+namespace {
+// Text made from the stored bytes has Go's nulls, text made from a tree has not.
+Document without_nulls(Document d) {
+  if (d.is_object())
+    for (auto it = d.begin(); it != d.end();) it = it->is_null() ? d.erase(it) : ++it;
+  if (d.is_structured())
+    for (auto& e : d) e = without_nulls(std::move(e));
+  return d;
+}
+}  // namespace
+
 // A list's rows are made without the trees of its objects; a single object's is made from the whole tree.
 TEST_CASE("a list's rows are those of its objects one by one") {
   Fixture f;
@@ -212,8 +223,7 @@ TEST_CASE("a list's rows are those of its objects one by one") {
       REQUIRE(all.body["rows"].size() == 1);
       CHECK(all.body["rows"][0]["cells"] == one.body["rows"][0]["cells"]);
       CHECK(all.body["columnDefinitions"] == one.body["columnDefinitions"]);
-      Document a = all.body["rows"][0]["object"], b = one.body["rows"][0]["object"];
-      CHECK(a == b);
+      CHECK(without_nulls(all.body["rows"][0]["object"]) == without_nulls(one.body["rows"][0]["object"]));
     }
   }
   CHECK(f.send("GET", pods + "/p", nullptr, "", table).body["rows"][0]["cells"][2] == "CrashLoopBackOff");
