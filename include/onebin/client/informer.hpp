@@ -32,7 +32,7 @@ class RawInformer {
   using Handler = std::function<void(const std::string& key, const Bytes& before, const Bytes& now)>;
 
   RawInformer(Client& client, api::ResourceInfo resource, Options options);
-  ~RawInformer();
+  virtual ~RawInformer();                      // Informer<T> is held as this
 
   void add_handler(Handler handler);           // before start(); later ones are called for what is cached already
   void start();                                // starts the reflector
