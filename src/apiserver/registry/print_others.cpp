@@ -182,6 +182,16 @@ Document api_service_cells(const Document& o, WallTime now) {
   return {name(o), where, available, created(o, now)};
 }
 
+Document definition_cells(const Document& o, WallTime) {
+  std::set<std::string> versions;
+  for (const auto& v : list(o, {"spec", "versions"}))
+    if (apimachinery::bool_at(v, "served")) versions.insert(std::string(string_at(v, "name")) + (apimachinery::bool_at(v, "storage") ? "(storage)" : ""));
+  bool established = false;
+  for (const auto& c : list(o, {"status", "conditions"})) established = established || (string_at(c, "type") == "Established" && string_at(c, "status") == "True");
+  return {name(o), text(o, {"spec", "scope"}), join(std::vector<std::string>(versions.begin(), versions.end()), ","), std::string(apimachinery::creation_timestamp_of(o)),
+          text(o, {"spec", "group"}), text(o, {"spec", "names", "kind"}), joined(list(o, {"spec", "names", "shortNames"}), ""), established};
+}
+
 Document name_age(const Document& o, WallTime now) { return {name(o), created(o, now)}; }
 
 }  // namespace
@@ -198,6 +208,9 @@ void add_others(std::map<std::string, Printer>& to) {
   to["certificates.k8s.io/ClusterTrustBundle"] = {columns({"Name!", "SignerName"}), [](const Document& o, WallTime) { return Document{name(o), text(o, {"spec", "signerName"}, "<none>")}; }};
   to["certificates.k8s.io/PodCertificateRequest"] = {
       columns({"Name!", "PodName", "ServiceAccountName", "NodeName", "SignerName", "State", "UnverifiedUserAnnotations"}), pod_certificate_cells};
+  auto& definition = to["apiextensions.k8s.io/CustomResourceDefinition"] = {
+      columns({"Name!", "Scope", "Versions", "Created At", "Group*", "Kind*", "ShortNames*", "Established?*"}), definition_cells};
+  definition.columns[3].type = "date";
   to["apiregistration.k8s.io/APIService"] = {columns({"Name!", "Service", "Available", "Age"}), api_service_cells};
   to["resource.k8s.io/DeviceTaintRule"] = {columns({"Name!", "Key", "Value", "Effect", "TimeAdded", "Age"}), taint_rule_cells};
   to["coordination.k8s.io/Lease"] = {columns({"Name!", "Holder", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), text(o, {"spec", "holderIdentity"}), created(o, now)}; }};
@@ -206,7 +219,6 @@ void add_others(std::map<std::string, Printer>& to) {
   to["storage.k8s.io/VolumeAttributesClass"] = {columns({"Name!", "DriverName", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), text(o, {"driverName"}), created(o, now)}; }};
   to["storage.k8s.io/CSIDriver"] = {columns({"Name!", "AttachRequired?", "PodInfoOnMount?", "StorageCapacity?", "TokenRequests", "RequiresRepublish?", "Modes", "Age"}), csi_driver_cells};
   to["storage.k8s.io/CSINode"] = {columns({"Name!", "Drivers#", "Age"}), [](const Document& o, WallTime now) { return Document{name(o), list(o, {"spec", "drivers"}).size(), created(o, now)}; }};
-  to["storage.k8s.io/CSIStorageCapacity"] = {columns({"Name!", "StorageClassName", "Capacity"}), [](const Document& o, WallTime) { return Document{name(o), text(o, {"storageClassName"}), text(o, {"capacity"}, "<unset>")}; }};
   to["storage.k8s.io/VolumeAttachment"] = {columns({"Name!", "Attacher!", "PV", "Node", "Attached?", "Age"}), attachment_cells};
   to["scheduling.k8s.io/PriorityClass"] = {columns({"Name!", "Value#", "Global-Default?", "Age", "PreemptionPolicy"}), [](const Document& o, WallTime now) {
     return Document{name(o), apimachinery::int_at(o, "value"), apimachinery::bool_at(o, "globalDefault"), created(o, now), text(o, {"preemptionPolicy"})};
