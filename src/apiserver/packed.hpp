@@ -5,7 +5,7 @@
 
 namespace onebin::apiserver {
 
-std::string gzip_packed(std::string_view data);  // as a gzip stream, small rather than fast
-std::string unpacked(std::string_view packed);   // of a gzip or zlib stream; "" where it is none
+std::string gzip_at(int level, std::string_view data);  // a gzip stream; level 1 is fast, 9 small
+std::string unpacked(std::string_view packed);          // of a gzip or zlib stream; "" where it is none
 
 }  // namespace onebin::apiserver

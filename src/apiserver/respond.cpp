@@ -3,6 +3,7 @@
 #include "apiserver/cache/stored_json.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/json_indent.hpp"
+#include "apiserver/packed.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/cbor.hpp>
@@ -90,19 +91,7 @@ bool accepts_gzip(const RequestContext& c) {
   return false;
 }
 
-std::string gzip(std::string_view data) {
-  z_stream z{};
-  if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) return {};
-  std::string out(deflateBound(&z, static_cast<uLong>(data.size())), '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
-  z.avail_in = static_cast<uInt>(data.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
+std::string gzip(std::string_view data) { return gzip_at(1, data); }
 
 namespace {
 // A gzip member that holds `data` as it is.

@@ -125,4 +125,13 @@ Document unverified_claims(std::string_view token) {
   return parts ? object_of(parts->claims) : Document();
 }
 
+std::vector<std::string> strings_of(const Document& d) {
+  std::vector<std::string> out;
+  if (d.is_string()) out.push_back(d.get<std::string>());
+  if (d.is_array())
+    for (const auto& e : d)
+      if (e.is_string()) out.push_back(e.get<std::string>());
+  return out;
+}
+
 }  // namespace onebin::apiserver

@@ -42,4 +42,7 @@ std::optional<ParsedToken> parse_token(std::string_view token);
 // The claims without verification; null where `token` is no JWT. Only to see whom a token is from.
 apimachinery::Document unverified_claims(std::string_view token);
 
+// A claim that is one text or a list of them, such as `aud`; what is no text is left out.
+std::vector<std::string> strings_of(const apimachinery::Document& claim);
+
 }  // namespace onebin::apiserver

@@ -30,15 +30,6 @@ constexpr std::int64_t kEarlySeconds = 300;
 
 Status unauthorized(std::string why) { return Status(Reason::Unauthorized, "oidc: " + std::move(why)); }
 
-std::vector<std::string> strings_of(const Document& d) {
-  std::vector<std::string> out;
-  if (d.is_string()) out.push_back(d.get<std::string>());
-  if (d.is_array())
-    for (const auto& e : d)
-      if (e.is_string()) out.push_back(e.get<std::string>());
-  return out;
-}
-
 std::optional<double> number_of(const Document& claims, std::string_view name) {
   const Document& d = member(claims, name);
   return d.is_number() ? std::optional(d.get<double>()) : std::nullopt;

@@ -31,15 +31,6 @@ Document reference(const std::string& name, const std::string& uid) {
   return d;
 }
 
-std::vector<std::string> strings_of(const Document& d) {
-  std::vector<std::string> out;
-  if (d.is_string()) out.push_back(d.get<std::string>());
-  if (d.is_array())
-    for (const auto& e : d)
-      if (e.is_string()) out.push_back(e.get<std::string>());
-  return out;
-}
-
 std::vector<std::string> intersect(const std::vector<std::string>& a, const std::vector<std::string>& b) {
   std::vector<std::string> out;
   for (const auto& x : a)

@@ -129,8 +129,9 @@ async::Task<Result<DiscoveryCache::Packed*>> DiscoveryCache::openapi_text(std::s
   if (text->hash == hash) co_return text;
   if (auto turn = co_await making_.acquire(); !turn) co_return turn.status();
   if (text->hash != hash) {
-    std::string body = co_await async::run_blocking([make] { return gzip_packed(make()); });
+    std::string body = co_await async::run_blocking([make] { return gzip_at(6, make()); });
     text->etag = "\"" + hash + "\"";
+    body.shrink_to_fit();  // kept
     text->body = std::move(body);
     text->hash = std::move(hash);
   }

@@ -18,9 +18,6 @@ using apimachinery::string_at;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 bool has(const Check& list, std::string_view text) {
   for (std::size_t i = 0; i < list.size(); ++i)
     if (list[i].is(text)) return true;

@@ -17,9 +17,6 @@ using apimachinery::string_at;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 void default_to(Document& object, const char* field, Document value) {
   if (const Document* v = find_member(object, field); !v || v->is_null()) object[field] = std::move(value);
 }

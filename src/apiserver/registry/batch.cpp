@@ -18,9 +18,6 @@ using apimachinery::string_at;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 bool given(const Document& spec, const char* field) {
   const Document* v = find_member(spec, field);
   return v && !v->is_null();

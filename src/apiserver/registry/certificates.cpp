@@ -22,29 +22,6 @@ using apimachinery::string_at;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
-// "example.com/signer-name".
-void check_signer_name(const Check& signer) {
-  if (!signer.need()) return;
-  auto parts = split(signer.text(), '/');
-  if (parts.size() != 2) return signer.invalid("must be a fully qualified domain and path of the form 'example.com/signer-name'");
-  auto labels = [&](const std::string& part, apimachinery::NameProblems (*rule)(std::string_view)) {
-    auto list = split(part, '.');
-    for (const auto& label : list) {
-      auto problems = rule(label);
-      for (const auto& p : problems) signer.invalid_as(part, "validating label \"" + label + "\": " + p);
-      if (!problems.empty()) break;
-    }
-    return list.size();
-  };
-  if (parts[0].size() > 253) signer.too_long(253);
-  if (labels(parts[0], apimachinery::is_dns1123_label) < 2) signer.invalid_as(parts[0], "should be a domain with at least two segments separated by dots");
-  labels(parts[1], apimachinery::is_dns1123_subdomain);
-  if (signer.text().size() > 571) signer.too_long(571);
-}
-
 // The PEM blocks of a text: kind, and the block itself.
 std::vector<std::pair<std::string, std::string>> pem_blocks(std::string_view text) {
   std::vector<std::pair<std::string, std::string>> out;
@@ -149,7 +126,7 @@ class SigningRequestStrategy final : public Strategy {
     usages.need();
     if (!old) check_usages(usages);
     if (signer.is("kubernetes.io/legacy-unknown") && !old) signer.invalid("the legacy signerName is not allowed via this API version");
-    else check_signer_name(signer);
+    else validate_signer_name(signer.text(), signer.path(), errors);
     if (seconds.set() && seconds.number() < 600) seconds.invalid("may not specify a duration less than 600 seconds (10 minutes)");
     Check status(member(o, "status"), FieldPath("status"), errors);
     check_conditions(status["conditions"]);
@@ -259,7 +236,7 @@ class TrustBundleStrategy final : public Strategy {
       errors.push_back(field_invalid(path, name, "ClusterTrustBundle for signerName " + signer + " must be named with prefix " + prefix));
     else
       for (auto& m : apimachinery::is_dns1123_subdomain(std::string_view(name).substr(prefix.size()))) errors.push_back(field_invalid(path, name, m));
-    if (!signer.empty()) check_signer_name(spec["signerName"]);
+    if (!signer.empty()) validate_signer_name(spec["signerName"].text(), spec["signerName"].path(), errors);
     if (parse) check_trust_bundle(spec["trustBundle"]);
   }
 };

@@ -26,9 +26,6 @@ StrategyPtr make_persistent_volume_claim_strategy(const KindSchema& k);
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 class Base : public Strategy {
  public:
   explicit Base(const KindSchema& k) : Strategy(k) { set_flags(*this); }

@@ -18,9 +18,6 @@ using apimachinery::semantically_equal;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 void check_conditions(const Document& object, FieldErrors& errors) {
   Check list = Check(member(object, "status"), FieldPath("status"), errors)["conditions"];
   std::set<std::string_view> seen;

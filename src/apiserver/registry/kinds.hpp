@@ -2,11 +2,15 @@
 #pragma once
 #include "apiserver/registry/strategy.hpp"
 
+#include <memory>
+
 namespace onebin::apiserver {
 
 struct Served;
 
 using StrategyMaker = StrategyPtr (*)(const KindSchema&);
+template <class S>
+StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
 
 // Null where the kind needs no code of its own.
 StrategyMaker core_strategy(std::string_view kind);

@@ -299,9 +299,6 @@ class IpAddressStrategy final : public Strategy {
   }
 };
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 }  // namespace
 
 StrategyMaker networking_strategy(std::string_view kind) {

@@ -25,9 +25,6 @@ StrategyPtr make_endpoint_slice_strategy(const KindSchema& k);
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 class Base : public Strategy {
  public:
   explicit Base(const KindSchema& k) : Strategy(k) { set_flags(*this); }

@@ -20,9 +20,6 @@ using apimachinery::string_at;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 void check_unique(const Check& list, const char* key) {
   std::set<std::string> seen;
   for (std::size_t i = 0; i < list.size(); ++i) {

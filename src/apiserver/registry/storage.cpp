@@ -19,9 +19,6 @@ using apimachinery::string_at;
 
 namespace {
 
-template <class S>
-StrategyPtr make(const KindSchema& k) { return std::make_shared<S>(k); }
-
 class StorageStrategy : public Strategy {
  public:
   explicit StorageStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
