@@ -173,6 +173,8 @@ Document Definitions::value_schema(const FieldSchema& f) {
       Document out = {{"type", "string"}};
       // Formats of validation are not OpenAPI's.
       if (!f.rules->format.empty() && f.rules->format.rfind("k8s-", 0) != 0) out["format"] = std::string(f.rules->format);
+      // Upstream's /openapi/v2 leaves enumerations out, as clients of old took them for closed.
+      if (version_ == Version::V3 && !f.rules->enum_values.empty()) out["enum"] = strings(f.rules->enum_values);
       return out;
     }
     case FieldKind::Bytes: return {{"type", "string"}, {"format", "byte"}};

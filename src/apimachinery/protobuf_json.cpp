@@ -6,6 +6,7 @@
 #include <onebin/base/time.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -16,6 +17,14 @@ namespace onebin::apimachinery {
 namespace {
 
 using wire::WireType;
+
+// What stored JSON must be free of to be written out as it is: characters that are escaped here, white space, and the first byte of
+// U+2028 and U+2029.
+constexpr auto kReparse = [] {
+  std::array<bool, 256> t{};
+  for (char c : {'<', '>', '&', '\n', '\t', '\r', ' ', '\xe2'}) t[static_cast<unsigned char>(c)] = true;
+  return t;
+}();
 
 // Where a field is in its message.
 struct Slot {
@@ -326,7 +335,7 @@ class Writer {
 
   // JSON as it is stored, escaped as the rest: < > & only ever stand within its strings.
   bool json(std::string_view text) {
-    if (text.find_first_of("<>&\n\t\r ") == std::string_view::npos && text.find('\xe2') == std::string_view::npos) {
+    if (std::none_of(text.begin(), text.end(), [](char c) { return kReparse[static_cast<unsigned char>(c)]; })) {
       out_ += text;
       return true;
     }
