@@ -7,7 +7,7 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 BUILD_PACKAGES=(clang-19 lld-19 cmake ninja-build python3 libboost1.81-dev nlohmann-json3-dev catch2 libnftnl-dev libmnl-dev libnghttp2-dev
   libzstd-dev zlib1g-dev libyaml-cpp-dev libcli11-dev libre2-dev libssl-dev libsqlite3-dev)
 RUN_PACKAGES=(runc nftables iproute2 conntrack util-linux procps curl tzdata)
-TEST_PACKAGES=(busybox-static python3-yaml docker-registry skopeo socat jq gcc libc6-dev)
+TEST_PACKAGES=(busybox-static python3-yaml docker-registry skopeo socat jq openssl gcc libc6-dev)
 
 # install_packages NAME...: those that are missing. Idempotent; needs root only when something is missing.
 install_packages() {

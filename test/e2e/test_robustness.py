@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Bad input against a control plane of its own: refused with the right status, in time, and others still served.
+"""Bad input against a control plane of its own: refused with the right status, and others still served.
 
 test_robustness.py [--binary FILE] [--idle N] [NAME...]. Needs no cluster and no root. The last line is 'N passed, N failed'."""
-import argparse, base64, json, os, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, threading, time, unittest
+import argparse, base64, json, os, re, resource, shutil, signal, socket, ssl, subprocess, sys, tempfile, threading, time, unittest
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 OPTIONS = argparse.Namespace(binary=os.path.join(ROOT, "build/release/onebin"), idle=10000)
+GIVE_UP = 120  # seconds
 
 
 class Plane:
@@ -20,7 +21,7 @@ class Plane:
         self.log = open(os.path.join(self.folder, "log"), "w")
         self.process = subprocess.Popen([OPTIONS.binary, "server", "--disable-agent", "--data-dir", os.path.join(self.folder, "data"), "--bind-address", "127.0.0.1",
                                          "--https-listen-port", str(self.port), "--write-kubeconfig", config, *flags], stdout=self.log, stderr=self.log)
-        end = time.time() + 120
+        end = time.time() + GIVE_UP
         while not os.path.exists(config):
             if self.process.poll() is not None or time.time() > end:
                 raise AssertionError("the server did not start:\n" + open(self.log.name).read())
@@ -36,11 +37,11 @@ class Plane:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(GIVE_UP)
         self.log.close()
         shutil.rmtree(self.folder)
 
-    def dial(self, context=None, timeout=60):
+    def dial(self, context=None, timeout=GIVE_UP):
         s = socket.create_connection(("127.0.0.1", self.port), timeout)
         return (context or self.admin).wrap_socket(s, server_hostname="127.0.0.1")
 
@@ -48,7 +49,7 @@ class Plane:
         """Kilobytes resident."""
         return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{self.process.pid}/status").read()).group(1))
 
-    def raw(self, data, context=None, timeout=60):
+    def raw(self, data, context=None, timeout=GIVE_UP):
         """What comes back for these bytes until the server closes; the status of the first answer is its first number."""
         with self.dial(context, timeout) as s:
             try:
@@ -80,18 +81,19 @@ class Robustness(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.plane = Plane()
-        cls.slowest = 0.0
-        cls.watching = True
+        cls.served, cls.unserved, cls.watching = 0, [], True
         cls.watcher = threading.Thread(target=cls.watch)
         cls.watcher.start()
 
     @classmethod
     def watch(cls):
-        """Another client all the while: its slowest answer tells whether it was served."""
+        """Another client all the while: each of its requests must be answered."""
         while cls.watching:
-            begin = time.time()
             code, _, _ = cls.plane.call("GET", "/api/v1/namespaces/default")
-            cls.slowest = max(cls.slowest, time.time() - begin) if code == 200 else 1e9
+            if code == 200:
+                cls.served += 1
+            else:
+                cls.unserved.append(code)
             time.sleep(0.2)
 
     @classmethod
@@ -101,12 +103,15 @@ class Robustness(unittest.TestCase):
         cls.plane.stop()
 
     def setUp(self):
-        type(self).slowest = 0.0
-        self.began = time.time()
+        self.served_before = self.served
 
     def tearDown(self):
         self.assertIsNone(self.plane.process.poll(), "the server has ended")
-        self.assertLess(self.slowest, 20, "another client was not served")
+        end = time.time() + GIVE_UP
+        while self.served < self.served_before + 2 and not self.unserved:  # of two, one began during the test or after it
+            self.assertLess(time.time(), end, "another client waits for its answer")
+            time.sleep(0.1)
+        self.assertEqual(self.unserved, [], "another client was not served")
         self.assertLess(self.plane.rss(), 400000, "memory")
 
     def refused(self, codes, *call, **kw):
@@ -151,7 +156,7 @@ class Robustness(unittest.TestCase):
         n = 1 << 20
         for kind, body in (("application/json", b'{"metadata":{"name":"a"},"data":' + b"[" * n), ("application/json", b'{"a":' * (n // 4)), ("application/yaml", b"[" * n),
                            ("application/yaml", b"- " * n), ("application/yaml", b"a: &a [x,x,x,x]\n" + b"".join(b"%c: &%c [%s]\n" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 24)) for i in range(8))),
-                           ("application/yaml", b"a: &a " + b"x" * n + b"\nb: [" + b"*a," * 300000 + b"]\n"), ("application/vnd.kubernetes.protobuf", b"k8s\0" + b"\x12\x80\x01" * n),
+                           ("application/yaml", b"a: &a " + b"x" * n + b"\nb: [" + b"*a," * 300000 + b"]\n"), ("application/vnd.kubernetes.protobuf", b"k8s\0" + b"\x12\x80\x01" * (n // 2)),
                            ("application/vnd.kubernetes.protobuf", b"k8s\0" + b"\x0b" * n)):
             self.refused([400], "POST", path, body, kind)
         deep = "[" * 400000 + "]" * 400000
@@ -217,43 +222,53 @@ class Robustness(unittest.TestCase):
                     pass
 
     def test_idle_and_slow(self):
-        """Many idle connections, and heads and bodies that come a byte at a time, while others are served."""
+        """Many idle connections, heads that come a byte at a time and bodies that do not come, while others are served."""
         p, idle, slow = self.plane, [], []
         before = p.rss()
         for _ in range(100):
             s = p.dial()
             s.sendall(b"GET /api HTTP/1.1\r\nHost: x\r\nX: ")
+            s.setblocking(False)
             slow.append(s)
-        begin = time.time()
-        for i in range(OPTIONS.idle):
+        waiting, answers, bodies = list(slow), [], []
+        for _ in range(100):
+            s = p.dial()
+            s.sendall(b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{")
+            bodies.append(s)
+
+        def trickle():
+            """One more byte on each; those that were answered or ended are done."""
+            for s in list(waiting):
+                try:
+                    s.send(b"y")
+                    answers.append(s.recv(4096))
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    continue
+                except OSError:
+                    answers.append(b"")
+                waiting.remove(s)
+
+        for i in range(min(OPTIONS.idle, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000)):
             idle.append(p.dial(p.anonymous))
             if i % 50 == 0:
-                for s in slow:
-                    try:
-                        s.sendall(b"y")
-                    except OSError:
-                        pass
+                trickle()
         grown = p.rss() - before
-        print(f"{len(idle)} idle connections within {time.time() - begin:.0f} s: {grown / len(idle):.1f} KB each", end=" ... ", flush=True)
+        print(f"{len(idle)} idle connections: {grown / len(idle):.1f} KB each", end=" ... ", flush=True)
         self.assertLess(grown / len(idle), 60)
         self.assertEqual(p.call("GET", "/readyz")[0], 200)
+        # None was closed to make room, and each is still served.
+        for s in idle[::100]:
+            s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertEqual(status(s.recv(4096)), 200)
         # A slow head has its time, however it trickles.
-        while time.time() < begin + 32:
-            time.sleep(1)
-            for s in slow:
-                try:
-                    s.sendall(b"z")
-                except OSError:
-                    pass
-        for s in slow[:10]:
-            s.settimeout(10)
-            try:
-                answer = s.recv(4096)
-            except OSError:
-                answer = b""
+        end = time.time() + GIVE_UP
+        while waiting:
+            self.assertLess(time.time(), end, f"{len(waiting)} slow connections still stand")
+            trickle()
+            time.sleep(0.5)
+        for answer in answers:
             self.assertIn(status(answer), (0, 408))
-            self.assertNotIn(b"200 OK", answer)
-        for s in slow + idle:
+        for s in slow + bodies + idle:
             s.close()
 
 
@@ -296,6 +311,8 @@ if __name__ == "__main__":
     a.add_argument("--idle", type=int, default=OPTIONS.idle)
     a.add_argument("names", nargs="*")
     a.parse_args(namespace=OPTIONS)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     loader = unittest.TestLoader()
     if OPTIONS.names:
         loader.testNamePatterns = [f"*{n}*" for n in OPTIONS.names]
