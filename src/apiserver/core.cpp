@@ -8,8 +8,8 @@
 #include "apiserver/crd/definitions.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/discovery.hpp"
-#include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/kubelet_clients.hpp"
+#include "apiserver/handlers/streaming.hpp"
 #include "apiserver/local_transport.hpp"
 
 #include <onebin/async/timer.hpp>
@@ -32,9 +32,8 @@ std::string bearer_token(const net::Request& request) {
   if (h.size() > 7 && iequals(h.substr(0, 7), "bearer ")) return std::string(trim(h.substr(7)));
   // Browsers cannot set headers on a WebSocket: the token travels as a sub-protocol.
   for (const auto& p : request.headers.list("Sec-WebSocket-Protocol")) {
-    constexpr std::string_view kPrefix = "base64url.bearer.authorization.k8s.io.";
-    if (!starts_with(p, kPrefix)) continue;
-    if (auto token = base64url_decode(std::string_view(p).substr(kPrefix.size()))) return *token;
+    if (!starts_with(p, kBearerProtocol)) continue;
+    if (auto token = base64url_decode(std::string_view(p).substr(kBearerProtocol.size()))) return *token;
   }
   return {};
 }

@@ -40,7 +40,7 @@ void hide_token(net::ProxyOptions& o, const net::Request& request) {
   std::string kept;
   bool found = false;
   for (const auto& p : request.headers.list("Sec-WebSocket-Protocol")) {
-    if (starts_with(p, "base64url.bearer.authorization.k8s.io.")) {
+    if (starts_with(p, kBearerProtocol)) {
       found = true;
       continue;
     }

@@ -7,6 +7,9 @@
 
 namespace onebin::apiserver {
 
+// A WebSocket's sub-protocol that is a bearer token: this and the token in base64url.
+inline constexpr std::string_view kBearerProtocol = "base64url.bearer.authorization.k8s.io.";
+
 Handling handle_pod_stream(RequestContext* c);  // log, exec, attach, portforward
 Handling handle_proxy(RequestContext* c);       // pods, services, nodes
 

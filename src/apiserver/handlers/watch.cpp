@@ -1,11 +1,13 @@
 #include "apiserver/handlers/watch.hpp"
 
 #include "apiserver/errors.hpp"
-#include "apiserver/handlers/handlers.hpp"
+#include "apiserver/handlers/streaming.hpp"
 #include "apiserver/table_rows.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/cbor.hpp>
+#include <onebin/async/group.hpp>
+#include <onebin/net/websocket.hpp>
 
 namespace onebin::apiserver {
 namespace {
@@ -265,6 +267,58 @@ class WatchWriter {
   bool told_columns_ = false;
 };
 
+constexpr std::size_t kProtobufLength = 4;
+
+// Each event a message of its own: text, or binary and then without the length that divides a stream's events.
+Handling send_events(WatchSource* source, WatchWriter* writer, net::WebSocket* socket, Format format) {
+  std::size_t skipped = format == Format::Protobuf ? kProtobufLength : 0;
+  for (;;) {
+    Result<std::vector<WatchOutput>> events = co_await source->next();
+    if (events.is(Reason::Closed) || events.is(Reason::Cancelled)) co_return events.status();
+    std::size_t n = events ? events->size() : 1;
+    for (std::size_t i = 0; i < n; ++i) {
+      writer->buffer.clear();
+      if (events) {
+        Status s = writer->append((*events)[i]);
+        if (!s) co_return s;
+      } else {
+        writer->append_error(events.status());
+      }
+      Result<void> r = co_await socket->send(std::string_view(writer->buffer).substr(std::min(skipped, writer->buffer.size())), format != Format::Json);
+      if (!r) co_return r;
+    }
+    if (!events) co_return Result<void>();
+  }
+}
+
+// What the client sends means nothing; its end is the watch's.
+async::Task<void> until_gone(net::WebSocket* socket, async::CancelScope* watch) {
+  for (;;) {
+    Result<net::WebSocket::Piece> piece = co_await socket->recv_piece();
+    if (!piece) break;
+  }
+  watch->cancel();
+}
+
+Handling watch_by_websocket(RequestContext* c, WatchSource* source, WatchWriter* writer, Format format) {
+  // Browsers want one of the protocols that they offer; a token's is none.
+  std::vector<std::string> protocols;
+  for (auto& p : c->request.headers.list("Sec-WebSocket-Protocol"))
+    if (!starts_with(p, kBearerProtocol)) protocols.push_back(std::move(p));
+  Result<net::WebSocketPtr> socket = co_await net::websocket_accept(c->request, c->writer, std::move(protocols));
+  if (!socket) co_return socket.status();
+  async::CancelScope scope(co_await async::current_scope());
+  async::TaskGroup reader("watch's websocket", &scope);
+  reader.spawn(until_gone(socket->get(), &scope));
+  Handling sending = send_events(source, writer, socket->get(), format);
+  sending.set_scope(&scope);
+  Result<void> r = co_await std::move(sending);
+  if (r || r.is(Reason::Closed)) r = co_await (*socket)->close();
+  scope.cancel();
+  co_await reader.join();
+  co_return r;
+}
+
 }  // namespace
 
 Handling handle_watch(RequestContext* c) {
@@ -275,6 +329,8 @@ Handling handle_watch(RequestContext* c) {
   bool wants_initial = o->send_initial_events.value_or(false) && c->query.has("sendInitialEvents");
   Result<std::unique_ptr<WatchSource>> source = co_await WatchSource::open(c, std::move(*o));
   if (!source) co_return source.status();
+  WatchWriter writer(c, *n);
+  if (net::is_websocket_upgrade(c->request)) co_return co_await watch_by_websocket(c, source->get(), &writer, n->format);
   net::Headers headers = answer_headers(*c, n->content_type(true));
   // As upstream, only what begins with a list is worth it.
   bool compressed = wants_initial && accepts_gzip(*c);
@@ -286,7 +342,6 @@ Handling handle_watch(RequestContext* c) {
   if (!r) co_return r;
   r = co_await c->writer.flush();
   if (!r) co_return r;
-  WatchWriter writer(c, *n);
   for (;;) {
     Result<std::vector<WatchOutput>> events = co_await (*source)->next();
     if (!events) {

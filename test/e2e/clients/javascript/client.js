@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough, Writable } from 'node:stream';
 import * as k8s from '@kubernetes/client-node';
+import WebSocket from 'ws';
 
 const config = new k8s.KubeConfig();
 config.loadFromDefault();
@@ -52,6 +53,22 @@ async function exec(namespace, pod, command, input) {
   const status = await new Promise((resolve, reject) =>
     new k8s.Exec(config).exec(namespace, pod, 'main', command, out, err, input ?? null, false, resolve).catch(reject));
   return { out: out.text, err: err.text, status };
+}
+
+// The first event of a watch by WebSocket, as browsers watch.
+async function watchBySocket(path) {
+  const options = {};
+  await config.applyToHTTPSOptions(options);
+  const socket = new WebSocket(config.getCurrentCluster().server.replace(/^http/, 'ws') + path, options);
+  const event = await new Promise((resolve, reject) => {
+    socket.on('error', reject);
+    socket.on('close', (code) => reject(new Error(`closed with ${code}`)));
+    socket.on('message', (data, binary) => (binary ? reject(new Error('binary')) : resolve(JSON.parse(data))));
+  });
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  socket.close(1000);
+  assert.equal(await closed, 1000);
+  return event;
 }
 
 async function work(namespace, image) {
@@ -116,6 +133,8 @@ spec:
     }, (e) => e && e.name !== 'AbortError' && reject(e)).then((request) => setTimeout(() => request.abort(), 65000).unref(), reject);
   });
   assert.equal(ready.metadata.name, 'js');
+  const seen = await watchBySocket(`/api/v1/namespaces/${namespace}/configmaps?watch=true&fieldSelector=metadata.name%3Djs`);
+  assert.deepEqual([seen.type, seen.object.metadata.name, seen.object.data], ['ADDED', 'js', { b: '3', c: '4' }]);
   ok('watch');
   const scale = await apps.readNamespacedDeploymentScale({ name: 'js', namespace });
   scale.spec.replicas = 2;
