@@ -243,3 +243,19 @@ TEST_CASE("OpenAPI v2 of a built-in and of a custom kind, and its protobuf form"
   CHECK(bytes.size() > 50000);
   CHECK(openapi_v2_protobuf("no JSON").empty());
 }
+
+TEST_CASE("OpenAPI v3 in protobuf") {
+  // Field by field, as OpenAPIv3.proto numbers them.
+  auto field = [](int number, std::string text) { return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(text.size()) + text; };
+  auto flag = [](int number) { return std::string(1, static_cast<char>(number << 3)) + '\1'; };
+  CHECK(openapi_v3_protobuf(R"({"openapi":"3.0.0","info":{"title":"t","version":"v"},"security":[{"B":[]}]})") ==
+        field(1, "3.0.0") + field(2, field(1, "t") + field(6, "v")) + field(6, field(1, field(1, "B") + field(2, ""))));
+  std::string ref = field(2, field(1, "#/r")), named = field(1, "p");
+  CHECK(openapi_v3_protobuf(R"({"paths":{"p":{"parameters":[{"$ref":"#/r"},{"name":"n","in":"query","required":true,"schema":{"title":"t"}}]}}})") ==
+        field(4, field(1, named + field(2, field(13, ref) + field(13, field(1, field(1, "n") + field(2, "query") + flag(4) + field(10, field(1, field(9, "t")))))))));
+  CHECK(openapi_v3_protobuf(R"({"paths":{"p":{"get":{"requestBody":{"content":{"*/*":{"schema":{"$ref":"#/r"}}}},"responses":{"200":{"description":"OK"},"default":{"$ref":"#/r"}},"x-a":["b"]}}}})") ==
+        field(4, field(1, named + field(2, field(4, field(7, field(1, field(2, field(1, field(1, "*/*") + field(2, field(1, ref)))))) +
+                                                       field(8, field(1, ref) + field(2, field(1, "200") + field(2, field(1, field(1, "OK"))))) +
+                                                       field(13, field(1, "x-a") + field(2, field(2, R"(["b"])"))))))));
+  CHECK(openapi_v3_protobuf("no JSON").empty());
+}

@@ -107,4 +107,10 @@ TEST_CASE("OpenAPI documents are told by their hashes and kept by their tags") {
   test::Answer binary = f.fetch("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
   CHECK(binary.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
   CHECK(binary.text.size() > 200000);
+  binary = f.fetch(url, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf");
+  CHECK(binary.content_type == "application/com.github.proto-openapi.spec.v3.v1.0+protobuf");
+  CHECK(binary.text.substr(0, 7) == "\x0a\x05" "3.0.0");
+  CHECK(binary.text.find("io.k8s.api.apps.v1.Deployment") != std::string::npos);
+  CHECK(f.fetch("/openapi/v3/version", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf").content_type == binary.content_type);
+  CHECK(f.fetch(url, "text/html").code == 406);
 }

@@ -27,7 +27,7 @@ class Go(unittest.TestCase):
         self.assertEqual({w["wire"].rsplit("/", 1)[1] for w in wire if w["watch"]}, {"configmaps", "deployments"})
 
     def test_everyday_work(self):
-        works(self, [self.program], self.cluster.env(), ["create", "update", "patch", "apply", "list", "watch", "leader election", "delete"])
+        works(self, [self.program], self.cluster.env(), ["create", "update", "patch", "apply", "list", "watch", "leader election", "OpenAPI", "delete"])
 
 
 class JavaScript(unittest.TestCase):

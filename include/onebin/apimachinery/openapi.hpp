@@ -65,5 +65,7 @@ std::string openapi_v3_json(const std::vector<OpenApiResource>& resources_of_gro
 std::string openapi_v3_route_json(const std::string& route, const OpenApiTypes& types);
 // application/com.github.proto-openapi.spec.v2@v1.0+protobuf of what openapi_v2_json gave. "" where that is no JSON object.
 std::string openapi_v2_protobuf(std::string_view swagger_json);
+// application/com.github.proto-openapi.spec.v3.v1.0+protobuf of what openapi_v3_json and openapi_v3_route_json gave.
+std::string openapi_v3_protobuf(std::string_view json);
 
 }  // namespace onebin::apimachinery

@@ -110,6 +110,21 @@ std::string upper_hash(std::string_view text) {
   return hash;
 }
 
+// The form of a document that the client likes best: 0 JSON, 1 protobuf (`version` of the specification); -1 neither.
+int openapi_form(const RequestContext& c, const std::string& version) {
+  std::string_view accept = c.request.headers.get("Accept");
+  if (accept.empty()) return 0;
+  for (const auto& clause : parse_accept(accept)) {
+    if (clause.type == "application/json" || clause.type == "*/*" || clause.type == "application/*") return 0;
+    for (const char* separator : {".", "@"})
+      if (clause.type == "application/com.github.proto-openapi.spec." + version + separator + "v1.0+protobuf") return 1;
+  }
+  return -1;
+}
+std::string openapi_type(bool protobuf, const std::string& version) {
+  return protobuf ? "application/com.github.proto-openapi.spec." + version + ".v1.0+protobuf" : "application/json";
+}
+
 }  // namespace
 
 std::string DiscoveryCache::openapi_hash(const std::string& route) const {
@@ -157,21 +172,14 @@ Handling DiscoveryCache::send_openapi(RequestContext* c, Packed* text, std::stri
 }
 
 Handling DiscoveryCache::openapi_v2(RequestContext* c) {
-  bool protobuf = false;
-  for (const auto& clause : parse_accept(c->request.headers.get("Accept"))) {
-    if (clause.type == "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" || clause.type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
-      protobuf = true;
-      break;
-    }
-    if (clause.type == "application/json" || clause.type == "*/*") break;
-  }
+  bool protobuf = openapi_form(*c, "v2") == 1;
   auto make = [resources = openapi_resources(core_.registry, nullptr, nullptr), names = routes(core_.registry), protobuf] {
     std::string json = apimachinery::openapi_v2_json(resources, names, openapi_types());
     return protobuf ? apimachinery::openapi_v2_protobuf(json) : json;
   };
   auto text = co_await openapi_text(protobuf ? "v2 protobuf" : "v2", openapi_hash({}), std::move(make));
   if (!text) co_return text.status();
-  co_return co_await send_openapi(c, *text, protobuf ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" : "application/json");
+  co_return co_await send_openapi(c, *text, openapi_type(protobuf, "v2"));
 }
 
 Handling DiscoveryCache::openapi_v3(RequestContext* c) {
@@ -188,15 +196,23 @@ Handling DiscoveryCache::openapi_v3(RequestContext* c) {
 
 // `hash` in the query says which state of the document is meant, so that it may be kept for ever; another leads to this one.
 Handling DiscoveryCache::openapi_document(RequestContext* c, std::string route, std::function<std::string()> make) {
+  int form = openapi_form(*c, "v3");
+  if (form < 0) {
+    net::Headers h = answer_headers(*c, "text/plain; charset=utf-8");
+    h.add("Vary", "Accept");
+    co_return co_await c->writer.send(406, std::move(h), {});
+  }
   std::string hash = openapi_hash(route);
   if (c->query.has("hash") && c->query.get("hash") != hash) {
     net::Headers h = answer_headers(*c, "text/plain; charset=utf-8");
     h.add("Location", "/openapi/v3/" + route + "?hash=" + hash);
     co_return co_await c->writer.send(301, std::move(h), {});
   }
-  auto text = co_await openapi_text("v3 " + route, std::move(hash), std::move(make));
+  bool protobuf = form == 1;
+  if (protobuf) make = [json = std::move(make)] { return apimachinery::openapi_v3_protobuf(json()); };
+  auto text = co_await openapi_text((protobuf ? "v3 protobuf " : "v3 ") + route, std::move(hash), std::move(make));
   if (!text) co_return text.status();
-  co_return co_await send_openapi(c, *text, "application/json");
+  co_return co_await send_openapi(c, *text, openapi_type(protobuf, "v3"));
 }
 
 Handling DiscoveryCache::openapi_v3_of(RequestContext* c, std::string group, std::string version) {

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	openapiv3 "github.com/google/gnostic-models/openapiv3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/yaml"
 )
 
 var out sync.Mutex
@@ -193,6 +197,10 @@ func work(client kubernetes.Interface, ns string) {
 	ok("watch")
 	lead(ctx, client, ns)
 	ok("leader election")
+	for _, route := range []string{"api/v1", "apis/apps/v1", "apis/apiextensions.k8s.io/v1", "apis/apps", "version"} {
+		sameOpenAPI(ctx, client, "/openapi/v3/"+route)
+	}
+	ok("OpenAPI")
 	one := int64(0)
 	uid := types.UID("another")
 	if err = maps.Delete(ctx, "go", metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}); !apierrors.IsConflict(err) {
@@ -203,6 +211,71 @@ func work(client kubernetes.Interface, ns string) {
 		fail("get of what is gone: %v", err)
 	}
 	ok("delete")
+}
+
+// sameOpenAPI fails unless a document in protobuf says what gnostic reads in the same in JSON.
+func sameOpenAPI(ctx context.Context, client kubernetes.Interface, path string) {
+	read := func(accept string) []byte {
+		b, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).Do(ctx).Raw()
+		must(err)
+		return b
+	}
+	want, err := openapiv3.ParseDocument(read("application/json"))
+	must(err)
+	got := &openapiv3.Document{}
+	must(proto.Unmarshal(read("application/com.github.proto-openapi.spec.v3.v1.0+protobuf"), got))
+	// YAML may be written in many ways.
+	for _, d := range []*openapiv3.Document{want, got} {
+		plain(d.ProtoReflect())
+	}
+	if !proto.Equal(want, got) {
+		fail("%s in protobuf: %s", path, difference(got.ProtoReflect(), want.ProtoReflect()))
+	}
+}
+
+// plain writes every YAML text of a message as JSON.
+func plain(m protoreflect.Message) {
+	if a, isAny := m.Interface().(*openapiv3.Any); isAny {
+		b, err := yaml.YAMLToJSON([]byte(a.Yaml))
+		must(err)
+		a.Yaml = string(b)
+		return
+	}
+	eachMessage(m, func(_ string, inner protoreflect.Message) { plain(inner) })
+}
+
+func eachMessage(m protoreflect.Message, do func(string, protoreflect.Message)) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Kind() != protoreflect.MessageKind:
+		case f.IsList():
+			for i := range v.List().Len() {
+				do(fmt.Sprint(f.Name(), "[", i, "]"), v.List().Get(i).Message())
+			}
+		default:
+			do(string(f.Name()), v.Message())
+		}
+		return true
+	})
+}
+
+// difference names the first innermost message that differs.
+func difference(got, want protoreflect.Message) string {
+	inner := map[string]protoreflect.Message{}
+	eachMessage(got, func(name string, m protoreflect.Message) { inner[name] = m })
+	where := ""
+	eachMessage(want, func(name string, m protoreflect.Message) {
+		if where == "" && (inner[name] == nil || !proto.Equal(inner[name].Interface(), m.Interface())) {
+			where = name
+			if inner[name] != nil {
+				where += "." + difference(inner[name], m)
+			}
+		}
+	})
+	if where == "" {
+		return fmt.Sprintf("%v, want %v", got.Interface(), want.Interface())
+	}
+	return where
 }
 
 // lead runs two candidates: the second leads once the first has let go.
