@@ -96,6 +96,30 @@ class SpdyPortForward final : public PortForward {
   async::TaskGroup tasks_{"port forward"};
 };
 
+// A port's data over a channel. The protocol knows no half-close: when one side is through, the connection is over, as upstream.
+class PortChannel final : public Stream {
+ public:
+  PortChannel(StreamPtr inner, std::function<void()> over) : inner_(std::move(inner)), over_(std::move(over)) {}
+  ~PortChannel() override { end(); }
+  Task<Result<std::size_t>> read_some(char* data, std::size_t size) override { return inner_->read_some(data, size); }
+  std::optional<Result<std::size_t>> try_read_some(char* data, std::size_t size) override { return inner_->try_read_some(data, size); }
+  Task<Result<void>> wait_readable() override { return inner_->wait_readable(); }
+  Task<Result<void>> write(std::string_view data) override { return inner_->write(data); }
+  Task<Result<void>> shutdown_write() override {
+    end();
+    co_return Result<void>();
+  }
+  void close() override { end(); }
+
+ private:
+  void end() {
+    inner_->close();
+    if (auto over = std::exchange(over_, nullptr)) over();
+  }
+  StreamPtr inner_;
+  std::function<void()> over_;
+};
+
 class WebSocketPortForward final : public PortForward {
  public:
   WebSocketPortForward(WebSocketPtr ws, std::vector<std::uint16_t> ports) : ports_(std::move(ports)) {
@@ -106,11 +130,14 @@ class WebSocketPortForward final : public PortForward {
   // Each channel begins with its port, two bytes, low one first.
   Task<Result<void>> open() {
     channels_->inlets.resize(ports_.size() * 2);
+    *open_ = ports_.size();
     for (unsigned i = 0; i < ports_.size(); ++i) {
       auto [inlet, outlet] = make_pipe(kChannelBuffer);
       channels_->inlets[2 * i] = std::move(inlet);
-      Connection c{ports_[i], std::to_string(i), channel_stream(channels_, 2 * i, std::move(outlet)),
-                   channel_stream(channels_, 2 * i + 1, nullptr)};
+      StreamPtr data = std::make_unique<PortChannel>(channel_stream(channels_, 2 * i, std::move(outlet)), [channels = channels_, open = open_] {
+        if (--*open == 0) channels->ended.wake_all();
+      });
+      Connection c{ports_[i], std::to_string(i), std::move(data), channel_stream(channels_, 2 * i + 1, nullptr)};
       char low_first[] = {static_cast<char>(ports_[i] & 0xff), static_cast<char>(ports_[i] >> 8)};
       for (unsigned channel : {2 * i, 2 * i + 1}) {
         Result<void> r = co_await channels_->send(channel, std::string_view(low_first, 2));
@@ -127,7 +154,7 @@ class WebSocketPortForward final : public PortForward {
       waiting_.pop_front();
       co_return Result<Connection>(std::move(c));
     }
-    while (!channels_->over) {
+    while (!channels_->over && *open_ > 0) {
       Status w = co_await channels_->ended.wait();
       if (!w) co_return w;
     }
@@ -141,20 +168,20 @@ class WebSocketPortForward final : public PortForward {
  private:
   std::vector<std::uint16_t> ports_;
   std::shared_ptr<WsChannels> channels_;
+  std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);  // ports whose connection is not over
   std::deque<Connection> waiting_;
 };
 
 Result<std::vector<std::uint16_t>> ports_of(const Request& request) {
   Query q = Query::parse(request.query);
   std::vector<std::uint16_t> ports;
-  for (std::string_view name : {"ports", "port"})
-    for (std::string_view list : q.all(name))
-      for (const std::string& text : split(list, ',')) {
-        std::uint16_t port = parse_port(text);
-        if (port == 0) return bad_request("unable to parse \"" + text + "\" as a port");
-        ports.push_back(port);
-      }
-  if (ports.empty()) return bad_request("query parameter \"ports\" is required");
+  for (std::string_view list : q.all("port"))
+    for (const std::string& text : split(list, ',')) {
+      std::uint16_t port = parse_port(text);
+      if (port == 0) return bad_request("unable to parse \"" + text + "\" as a port");
+      ports.push_back(port);
+    }
+  if (ports.empty()) return bad_request("query parameter \"port\" is required");
   if (ports.size() > 100) return bad_request("too many ports");
   return ports;
 }

@@ -224,7 +224,7 @@ Task<void> forwards() {
   REQUIRE(ws);
   co_await forward_through(SpdySession::create(websocket_stream(std::move(*ws)), false));
 
-  auto plain = co_await websocket_connect(*client, ClientRequest{.target = "/portforward?ports=80,9"}, {"v4.channel.k8s.io"});
+  auto plain = co_await websocket_connect(*client, ClientRequest{.target = "/portforward?port=80&port=9"}, {"v4.channel.k8s.io"});
   REQUIRE(plain);
   std::map<int, std::string> got;
   REQUIRE(co_await (*plain)->send(std::string("\0ping", 5)));
@@ -237,6 +237,16 @@ Task<void> forwards() {
   CHECK(got[1] == std::string("\x50\0", 2));
   CHECK(got[3] == std::string("\x09\0refused", 9));
   plain->reset();
+  // With its last connection the whole is over.
+  auto over = co_await websocket_connect(*client, ClientRequest{.target = "/portforward?port=9,9"}, {"v4.channel.k8s.io"});
+  REQUIRE(over);
+  std::string said;
+  Result<WsMessage> m;
+  while ((m = co_await (*over)->recv())) said += m->data.substr(1);
+  CHECK(m.is(Reason::Closed));
+  CHECK((*over)->close_code() == 1000);
+  CHECK(said == std::string("\x09\0\x09\0\x09\0\x09\0refusedrefused", 22));
+  over->reset();
   auto none = co_await websocket_connect(*client, ClientRequest{.target = "/portforward"}, {"v4.channel.k8s.io"});
   CHECK(none.status().code() == 400);
   co_await server->stop();

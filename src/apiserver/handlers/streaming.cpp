@@ -234,8 +234,7 @@ Handling handle_pod_stream(RequestContext* c) {
   if (sub == "portforward") {
     if (node.empty()) co_return bad_request("pod " + c->info.name + " does not have a host assigned");
     net::Query q;
-    for (auto v : c->query.all("ports")) q.add("port", std::string(v));
-    for (auto v : c->query.all("ports")) q.add("ports", std::string(v));
+    for (auto v : c->query.all("ports")) q.add("port", std::string(v));  // the kubelet's name for it
     std::string query = q.encode();
     co_return co_await to_kubelet(c, node, "/portForward/" + where + (query.empty() ? "" : "?" + query));
   }
