@@ -115,7 +115,7 @@ class Conformer {
       } else {
         RETURN_IF_ERROR(field(i->second, *f, at, depth + 1));
         // A zero time is no time; RawExtension and the like keep what they are given.
-        drop = i->second.is_null();
+        drop = i->second.is_null() || left_out(*f, i->second);
       }
       i = drop ? members.erase(i) : std::next(i);
     }
@@ -167,6 +167,19 @@ class Conformer {
       }
     }
     return {};
+  }
+
+  // What Go's struct holds without a pointer and its JSON leaves out is the same whether it is given or not.
+  static bool left_out(const FieldSchema& f, const Document& v) {
+    if (f.cardinality != Cardinality::Single || !f.omitempty) return false;
+    switch (f.kind) {
+      case FieldKind::Bool: return !v.get<bool>();
+      case FieldKind::Int32:
+      case FieldKind::Int64:
+      case FieldKind::Double: return v.get<double>() == 0;
+      case FieldKind::String: return v.get_ref<const std::string&>().empty();
+      default: return false;
+    }
   }
 
   Status field(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
@@ -233,7 +246,7 @@ class Conformer {
       case FieldKind::RawExtension:
       case FieldKind::Json: break;
       case FieldKind::Message: return object(v, *f.message, path, depth);
-      case FieldKind::Quantity: return quantity(v, path);
+      case FieldKind::Quantity: return quantity(v);
       default: return text_value(v, f, path);
     }
     if (good) return {};
@@ -241,7 +254,7 @@ class Conformer {
     return wrong(v.is_number() && integer ? "number " + number_text(v) : value_text(v), go_type(f, true), path);
   }
 
-  Status quantity(Document& v, const JsonPath& path) {
+  static Status quantity(Document& v) {
     std::string text;
     if (v.is_string()) text = v.get_ref<const std::string&>();
     else if (v.is_number()) text = number_text(v);
