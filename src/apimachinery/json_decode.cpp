@@ -57,12 +57,11 @@ class Reader {
   bool fail(std::string_view where) {
     if (!error_) return false;
     if (p_ >= end_) return refuse("unexpected end of JSON input");
-    std::string_view rest(p_, static_cast<std::size_t>(end_ - p_));
-    std::string quoted = *p_ == '\'' ? "'\\''" : *p_ == '"' ? "'\"'" : "";
-    if (quoted.empty()) {
-      std::string in_quotes = go_quote(rest.substr(0, std::max<std::size_t>(1, utf8_length(rest))));
-      quoted = "'" + in_quotes.substr(1, in_quotes.size() - 2) + "'";
-    }
+    // One byte, as a character of Latin-1.
+    auto c = static_cast<unsigned char>(*p_);
+    std::string character = c < 0x80 ? std::string(1, *p_) : std::string{static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
+    std::string in_quotes = go_quote(character);
+    std::string quoted = c == '\'' ? "'\\''" : c == '"' ? "'\"'" : "'" + in_quotes.substr(1, in_quotes.size() - 2) + "'";
     return refuse("invalid character " + quoted + " " + std::string(where));
   }
   bool refuse(std::string why) {

@@ -3,6 +3,7 @@
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/bytes.hpp>
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 #include <yaml-cpp/eventhandler.h>
@@ -176,18 +177,70 @@ class Builder : public YAML::EventHandler {
   std::size_t cost_ = 0, alias_cost_ = 0, anchor_cost_ = 0;
 };
 
+// yaml-cpp's words and upstream's. Where: upstream names the line after that of what its scanner stumbles over, and the line of
+// what its parser does, counted from 0; line 0 it does not name.
+enum class Stage : unsigned char { Scanner, Parser };
+struct Wording {
+  std::string_view ours, theirs;
+  Stage stage;
+};
+const Wording kWordings[] = {
+    {YAML::ErrorMsg::MAP_VALUE, "mapping values are not allowed in this context", Stage::Scanner},
+    {YAML::ErrorMsg::MAP_KEY, "mapping keys are not allowed in this context", Stage::Scanner},
+    {YAML::ErrorMsg::BLOCK_ENTRY, "block sequence entries are not allowed in this context", Stage::Scanner},
+    {YAML::ErrorMsg::EOF_IN_SCALAR, "found unexpected end of stream", Stage::Scanner},
+    {YAML::ErrorMsg::UNKNOWN_TOKEN, "found character that cannot start any token", Stage::Scanner},
+    {YAML::ErrorMsg::TAB_IN_INDENTATION, "found a tab character where an indentation space is expected", Stage::Scanner},
+    {YAML::ErrorMsg::END_OF_MAP, "did not find expected key", Stage::Parser},
+    {YAML::ErrorMsg::END_OF_SEQ, "did not find expected '-' indicator", Stage::Parser},
+    {YAML::ErrorMsg::END_OF_MAP_FLOW, "did not find expected ',' or '}'", Stage::Parser},
+    {YAML::ErrorMsg::END_OF_SEQ_FLOW, "did not find expected ',' or ']'", Stage::Parser},
+    {YAML::ErrorMsg::FLOW_END, "did not find expected node content", Stage::Parser},
+};
+
+// Whether the text up to the mark ends where a value must follow.
+bool wants_value(std::string_view text, const YAML::Mark& mark) {
+  if (mark.pos >= 0) text = text.substr(0, static_cast<std::size_t>(mark.pos));
+  text = trim(text);
+  return !text.empty() && std::string_view("[{,:").find(text.back()) != std::string_view::npos;
+}
+
+Status yaml_error(int line, const std::string& why) {
+  return bad_request("yaml: " + (line > 0 ? "line " + std::to_string(line) + ": " : std::string()) + why);
+}
+
+// The name of an alias.
+std::string alias_at(std::string_view text, const YAML::Mark& mark) {
+  std::string_view rest = text.substr(std::min(text.size(), static_cast<std::size_t>(std::max(mark.pos, 0))));
+  if (starts_with(rest, "*")) rest.remove_prefix(1);
+  return std::string(rest.substr(0, rest.find_first_of(" \t\r\n,]}")));
+}
+
+Status worded(std::string_view text, const YAML::Exception& e) {
+  if (starts_with(e.msg, YAML::ErrorMsg::UNKNOWN_ANCHOR)) return yaml_error(0, "unknown anchor '" + alias_at(text, e.mark) + "' referenced");
+  int line = std::max(e.mark.line, 0);
+  for (const auto& w : kWordings) {
+    if (e.msg != w.ours) continue;
+    if (w.stage == Stage::Scanner) return yaml_error(line ? line + 1 : 0, std::string(w.theirs));
+    bool at_end = e.mark.pos < 0 || static_cast<std::size_t>(e.mark.pos) >= text.size();
+    if (at_end) line = static_cast<int>(std::count(text.begin(), text.end(), '\n')) + (ends_with(text, "\n") ? 0 : 1);
+    bool flow = e.msg == YAML::ErrorMsg::END_OF_MAP_FLOW || e.msg == YAML::ErrorMsg::END_OF_SEQ_FLOW;
+    return yaml_error(line, flow && wants_value(text, e.mark) ? "did not find expected node content" : std::string(w.theirs));
+  }
+  return yaml_error(line + 1, e.msg);
+}
+
 Status parse(std::string_view text, Builder& builder) {
-  auto bad = [](int line, const std::string& why) { return bad_request("yaml: line " + std::to_string(line + 1) + ": " + why); };
   try {
     std::istringstream in{std::string(text)};
     YAML::Parser parser(in);
     parser.HandleNextDocument(builder);
   } catch (const Refused& r) {
-    return bad(r.line, r.why);
+    return yaml_error(r.line + 1, r.why);
   } catch (const YAML::Exception& e) {
-    return bad(e.mark.line < 0 ? 0 : e.mark.line, e.msg);
+    return worded(text, e);
   } catch (const std::exception& e) {  // yaml-cpp's scanner may throw the standard library's own
-    return bad(0, e.what());
+    return yaml_error(1, e.what());
   }
   return {};
 }

@@ -108,6 +108,7 @@ TEST_CASE("malformed JSON is told in the words of Go's decoder") {
   CHECK(refused("{\"a\":\"\x01\"}") == "invalid character '\\x01' in string literal");
   CHECK(refused("'a'") == "invalid character '\\'' looking for beginning of value");
   CHECK(refused("[1 2]") == "invalid character '2' after array element");
+  CHECK(refused("\xC3\xA9") == "invalid character '\xC3\x83' looking for beginning of value");  // byte by byte
   CHECK(refused("{\n\n  \"a\" 1}") == "invalid character '1' after object key");
   DecodeOptions small;
   small.max_bytes = 10;
@@ -303,6 +304,27 @@ TEST_CASE("YAML is read as sigs.k8s.io/yaml reads it") {
   auto refused = decode_yaml(bomb, nullptr);
   REQUIRE_FALSE(refused);
   CHECK(has(refused.status().message(), "excessive aliasing"));
+}
+
+TEST_CASE("malformed YAML is told in the words of Go's parser") {
+  auto refused = [](std::string_view text) { return decode_yaml(text, nullptr).status().message(); };
+  CHECK(refused("a: [") == "yaml: line 1: did not find expected node content");
+  CHECK(refused("[a, b") == "yaml: line 1: did not find expected ',' or ']'");
+  CHECK(refused("a: [b, c\nd: e\n") == "yaml: line 1: did not find expected ',' or ']'");
+  CHECK(refused("{a: b") == "yaml: line 1: did not find expected ',' or '}'");
+  CHECK(refused("a: b: c") == "yaml: mapping values are not allowed in this context");
+  CHECK(refused("a:\n  b\n c: d\n") == "yaml: line 3: mapping values are not allowed in this context");
+  CHECK(refused("a: b\n- c\n") == "yaml: line 1: did not find expected key");
+  CHECK(refused("x: |\n\ty\n") == "yaml: line 2: found a tab character where an indentation space is expected");
+  CHECK(refused("a: 'b") == "yaml: found unexpected end of stream");
+  CHECK(refused("a: @x") == "yaml: found character that cannot start any token");
+  CHECK(refused("a: *x") == "yaml: unknown anchor 'x' referenced");
+}
+
+TEST_CASE("what a struct leaves out is the same whether it is given or not") {
+  auto d = decode_json(R"({"spec":{"hostNetwork":false,"nodeName":"","containers":[{"name":"","stdin":false,"ports":[{"containerPort":1,"hostPort":0}]}],"priority":0}})", &pod());
+  REQUIRE(d);
+  CHECK((*d)["spec"] == Document::parse(R"({"containers":[{"name":"","ports":[{"containerPort":1}]}],"priority":0})"));
 }
 
 TEST_CASE("YAML tells duplicates by line") {
