@@ -71,16 +71,23 @@ FieldErrors validate_nonnegative(long long value, const FieldPath& path) {
 namespace {
 
 // Built-in kinds take only finalizers with a domain before the slash, but for Kubernetes' own three.
+void own_finalizer(FieldErrors& out, std::string_view name, const FieldPath& path) {
+  if (name.find('/') == std::string_view::npos && name != "orphan" && name != "foregroundDeletion" && name != "kubernetes")
+    out.push_back(field_invalid(path, std::string(name), "name is neither a standard finalizer name nor is it fully qualified"));
+}
+
 void own_finalizers(FieldErrors& out, const Document& finalizers, const FieldPath& path) {
   auto names = strings_of(finalizers);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto& f = names[i];
-    if (f.find('/') == std::string::npos && f != "orphan" && f != "foregroundDeletion" && f != "kubernetes")
-      out.push_back(field_invalid(path.index(i), f, "name is neither a standard finalizer name nor is it fully qualified"));
-  }
+  for (std::size_t i = 0; i < names.size(); ++i) own_finalizer(out, names[i], path.index(i));
 }
 
 }  // namespace
+
+FieldErrors validate_own_finalizer(std::string_view name, const FieldPath& path) {
+  FieldErrors out = validate_finalizer_name(name, path);
+  own_finalizer(out, name, path);
+  return out;
+}
 
 FieldErrors validate_object_meta(const Document& meta, bool namespaced, NameRule rule, const FieldPath& path, bool built_in) {
   FieldErrors out;

@@ -1,5 +1,7 @@
 #include "apiserver/errors.hpp"
 
+#include <onebin/apimachinery/field_error.hpp>
+
 namespace onebin::apiserver {
 namespace {
 
@@ -76,11 +78,22 @@ Status generic_not_found() {
   return s;
 }
 
+Status method_not_allowed() { return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource"); }
+
 Status too_large_resource_version(std::int64_t asked, std::int64_t current) {
   Status s(Reason::Timeout, "Timeout: Too large resource version: " + std::to_string(asked) + ", current: " + std::to_string(current));
   s.mutable_details().causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
   s.mutable_details().retry_after_seconds = 1;
   return s;
+}
+
+std::string unsigned_error(std::string_view text) {
+  bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  return "strconv.ParseUint: parsing " + apimachinery::go_quote(text) + (digits ? ": value out of range" : ": invalid syntax");
+}
+
+std::string resource_version_error(std::string_view text) {
+  return "resourceVersion: Invalid value: " + apimachinery::go_quote(text) + ": " + unsigned_error(text);
 }
 
 Status server_timeout(std::string_view group, std::string_view resource, std::string_view operation, int retry_after) {

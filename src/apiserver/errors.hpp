@@ -20,8 +20,12 @@ Status resource_expired(std::string message);
 Status forbidden(std::string_view group, std::string_view resource, std::string_view name, std::string_view why);
 Status method_not_supported(std::string_view group, std::string_view resource, std::string_view action);
 Status generic_not_found();            // "the server could not find the requested resource"
+Status method_not_allowed();           // "the server does not allow this method on the requested resource"
 Status too_large_resource_version(std::int64_t asked, std::int64_t current);
 Status server_timeout(std::string_view group, std::string_view resource, std::string_view operation, int retry_after);
 Status too_many_requests(std::string message, int retry_after);
+// Go's words for a text that is no unsigned number, and a storage's for a resource version that is none.
+std::string unsigned_error(std::string_view text);
+std::string resource_version_error(std::string_view text);
 
 }  // namespace onebin::apiserver

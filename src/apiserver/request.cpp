@@ -49,6 +49,11 @@ bool query_bool(std::string_view text) {
   return !(text.empty() || text == "0" || iequals(text, "false"));
 }
 
+bool query_flag(const net::Query& query, std::string_view name) {
+  std::string_view text = query.get(name);
+  return query.has(name) && text != "0" && !iequals(text, "false");
+}
+
 RequestInfo parse_request_info(std::string_view method, std::string_view raw_path, const net::Query& query) {
   RequestInfo info;
   auto decoded = net::percent_decode(raw_path);
@@ -83,8 +88,7 @@ RequestInfo parse_request_info(std::string_view method, std::string_view raw_pat
     if (rest != std::string_view::npos) info.rest = std::string(raw_path.substr(rest));
   }
   if (info.name.empty() && info.verb == "get") {
-    bool watch = query.has("watch") && !is_one_of(to_lower(query.get("watch")), {"false", "0"});
-    info.verb = watch ? "watch" : "list";
+    info.verb = query_flag(query, "watch") ? "watch" : "list";
     if (std::string_view text = query.get("fieldSelector"); !text.empty()) {
       if (auto selector = apimachinery::FieldSelector::parse(text))
         if (auto name = selector->requires_exact_match("metadata.name"))

@@ -11,7 +11,9 @@
 
 namespace onebin::apiserver {
 
-bool query_bool(std::string_view text);  // as upstream reads flags: "", "0" and "false" are false
+bool query_bool(std::string_view text);  // "", "0" and "false" are false
+// As upstream reads the flags of its options: false only where absent, "0" or "false".
+bool query_flag(const net::Query& query, std::string_view name);
 
 struct RequestInfo {
   bool is_resource = false;

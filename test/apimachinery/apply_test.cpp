@@ -329,3 +329,35 @@ TEST_CASE("the manager of a write without a name") {
   CHECK(manager_from_user_agent(std::string(200, 'x')).size() == 128);
   CHECK(manager_from_user_agent("a\nb/1") == "ab");
 }
+
+TEST_CASE("the scale shows its parent's managers of the replicas, and gives them back") {
+  const ReplicasPaths paths{{"apps/v1", {PathElement::field("spec"), PathElement::field("replicas")}}};
+  const Document parent = Document::parse(R"([
+    {"manager":"applier","operation":"Apply","apiVersion":"apps/v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:replicas":{},"f:paused":{}}}},
+    {"manager":"other","operation":"Update","apiVersion":"apps/v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:paused":{}}}},
+    {"manager":"old","operation":"Update","apiVersion":"apps/v1beta1","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:replicas":{}}}}])");
+  auto scale = scale_managers(parent, paths);
+  REQUIRE(scale);
+  REQUIRE(scale->size() == 1);
+  CHECK((*scale)[0]["manager"] == "applier");
+  CHECK((*scale)[0]["apiVersion"] == "autoscaling/v1");
+  CHECK((*scale)[0]["fieldsV1"] == Document::parse(R"({"f:spec":{"f:replicas":{}}})"));
+
+  auto same = parent_managers(parent, *scale, "apps/v1", paths);
+  REQUIRE(same);
+  CHECK(same->size() == 2);  // that of a version which is no more is gone
+  CHECK((*same)[0] == parent[0]);
+
+  const Document taken = Document::parse(R"([{"manager":"hpa","operation":"Update","apiVersion":"autoscaling/v1","subresource":"scale","time":"2026-01-02T00:00:00Z","fieldsType":"FieldsV1",
+    "fieldsV1":{"f:spec":{"f:replicas":{}}}}])");
+  auto after = parent_managers(parent, taken, "apps/v1", paths);
+  REQUIRE(after);
+  REQUIRE(after->size() == 3);
+  CHECK((*after)[0]["fieldsV1"] == Document::parse(R"({"f:spec":{"f:paused":{}}})"));
+  for (const auto& m : *after)
+    if (m["manager"] == "hpa") {
+      CHECK(m["apiVersion"] == "apps/v1");
+      CHECK(m["subresource"] == "scale");
+      CHECK(m["fieldsV1"] == Document::parse(R"({"f:spec":{"f:replicas":{}}})"));
+    }
+}

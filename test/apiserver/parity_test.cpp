@@ -163,3 +163,94 @@ TEST_CASE("services and secrets are warned of") {
   Document t = Document::parse(R"({"kind":"Secret","type":"kubernetes.io/tls","data":{"tls.crt":"","tls.key":""}})");
   CHECK(warnings_of("", t) == Texts{"tls: failed to find any PEM data in certificate input"});
 }
+
+TEST_CASE("the options of lists, watches and collections are refused in upstream's words") {
+  Fixture f;
+  auto said = [&](const char* method, const std::string& query) {
+    Answer a = f.send(method, kMaps + "?" + query);
+    return std::to_string(a.code) + " " + a.body.value("message", "");
+  };
+  const std::string no_version = "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax";
+  for (const char* method : {"GET", "DELETE"}) {
+    CHECK(said(method, "resourceVersion=x") == "400 invalid resource version: " + no_version);
+    CHECK(said(method, "limit=") == "400 strconv.ParseInt: parsing \"\": invalid syntax");
+    CHECK(said(method, "timeoutSeconds=99999999999999999999") == "400 strconv.ParseInt: parsing \"99999999999999999999\": value out of range");
+    CHECK(said(method, "continue=!") == "400 invalid continue token: continue key is not valid: illegal base64 data at input byte 0");
+    CHECK(said(method, "continue=e30") == "400 invalid continue token: continue key is not valid: server does not recognize this encoded version ");
+    CHECK(said(method, "resourceVersionMatch=Exact") == "422 ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+    CHECK(said(method, "resourceVersion=x&labelSelector=a%20b").find("400 unable to parse requirement") == 0);
+  }
+  Answer one = f.get(kMaps + "/a?resourceVersion=x");
+  CHECK(one.code == 500);
+  CHECK(one.body["message"] == no_version);
+  CHECK(said("GET", "fieldSelector=metadata.name%3Da,metadata.name!%3Db").find("200") == 0);
+}
+
+TEST_CASE("a collection is deleted in pages where a limit is given") {
+  Fixture f;
+  for (const char* name : {"a", "b", "c"}) REQUIRE(f.post(kMaps, config_map(name)).code == 201);
+  Answer first = f.send("DELETE", kMaps + "?limit=2");
+  REQUIRE(first.code == 200);
+  CHECK(first.body["items"].size() == 2);
+  CHECK(first.body["metadata"]["remainingItemCount"] == 1);
+  CHECK(f.get(kMaps + "/c").code == 200);
+  CHECK(f.send("DELETE", kMaps + "?limit=2&continue=" + first.body["metadata"].value("continue", "")).body["items"].size() == 1);
+  CHECK(f.get(kMaps + "/c").code == 404);
+}
+
+TEST_CASE("an applied scale owns the parent's replicas") {
+  Fixture f;
+  const std::string path = "/apis/apps/v1/namespaces/default/deployments";
+  Document d = Document::parse(R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":2,"selector":{"matchLabels":{"a":"b"}},
+    "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+  REQUIRE(f.send("PATCH", path + "/d?fieldManager=owner", d, "application/apply-patch+yaml").code == 201);
+  Document scale = {{"apiVersion", "autoscaling/v1"}, {"kind", "Scale"}, {"spec", {{"replicas", 5}}}};
+  Answer refused = f.send("PATCH", path + "/d/scale?fieldManager=scaler", scale, "application/apply-patch+yaml");
+  CHECK(refused.code == 409);
+  CHECK(refused.body["message"] == "Apply failed with 1 conflict: conflict with \"owner\": .spec.replicas");
+  REQUIRE(f.send("PATCH", path + "/d/scale?fieldManager=scaler&force=true", scale, "application/apply-patch+yaml").code == 200);
+  Answer now = f.get(path + "/d");
+  CHECK(now.body["spec"]["replicas"] == 5);
+  for (const auto& m : now.body["metadata"]["managedFields"]) CHECK((m["manager"] == "scaler") == m["fieldsV1"]["f:spec"].contains("f:replicas"));
+  CHECK(managers(now.body) == Texts{"scaler/Apply/scale", "owner/Apply/"});
+}
+
+TEST_CASE("a namespace's finalizers have a domain") {
+  Fixture f;
+  Document ns = {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", "n"}}}, {"spec", {{"finalizers", {"bad"}}}}};
+  Answer refused = f.post("/api/v1/namespaces", ns);
+  CHECK(refused.code == 422);
+  CHECK(refused.body["message"] == "Namespace \"n\" is invalid: spec.finalizers: Invalid value: \"bad\": name is neither a standard finalizer name nor is it fully qualified");
+  ns["spec"]["finalizers"] = {"example.com/f"};
+  REQUIRE(f.post("/api/v1/namespaces", ns).code == 201);
+  ns["spec"]["finalizers"] = {"example.com/f", "bad name"};
+  ns["metadata"]["labels"] = {{"a", "b"}};
+  Answer second = f.send("PUT", "/api/v1/namespaces/n/finalize", ns);
+  CHECK(second.code == 422);
+  CHECK(second.body["details"]["causes"][0]["field"] == "spec.finalizers[1]");
+  ns["spec"]["finalizers"] = {"example.com/f"};
+  REQUIRE(f.send("PUT", "/api/v1/namespaces/n/finalize", ns).code == 200);
+  CHECK(f.get("/api/v1/namespaces/n").body["spec"]["finalizers"] == Document::array({"example.com/f"}));
+  CHECK(f.get("/api/v1/namespaces/n").body["metadata"]["labels"]["a"] == "b");
+}
+
+TEST_CASE("a resize takes resources and nothing else") {
+  Fixture f;
+  Document p = pod("p");
+  p["spec"]["containers"][0]["resources"] = {{"requests", {{"cpu", "100m"}}}, {"limits", {{"cpu", "200m"}}}};
+  REQUIRE(f.post(kPods, p).code == 201);
+  const std::string name = p["spec"]["containers"][0]["name"], image = p["spec"]["containers"][0]["image"];
+  auto resize = [&](Document container) {
+    container["name"] = name;
+    return f.send("PATCH", kPods + "/p/resize", {{"metadata", {{"labels", {{"l", "m"}}}}}, {"spec", {{"containers", Document::array({container})}}}}, "application/strategic-merge-patch+json");
+  };
+  Answer a = resize({{"image", "other"}, {"resources", {{"requests", {{"cpu", "150m"}}}}}});
+  INFO(a.text);
+  REQUIRE(a.code == 200);
+  CHECK(a.body["spec"]["containers"][0]["image"] == image);
+  CHECK(a.body["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "150m");
+  CHECK_FALSE(a.body["metadata"]["labels"].contains("l"));
+  CHECK(a.body["metadata"]["generation"] == 2);
+  CHECK(resize({{"resources", {{"limits", nullptr}}}}).code == 422);
+  CHECK(resize({{"resources", {{"requests", {{"example.com/x", "1"}}}}}}).code == 422);
+}

@@ -50,8 +50,14 @@ void track_update(const ManagedResource& resource, const Document* live, Documen
 Result<Document> server_side_apply(const ManagedResource& resource, const Document* live, const Document& configuration,
                                    std::string_view manager, bool force, WallTime now);
 
-// The pieces, for tests and for the scale subresource.
-// All fields of a document that a manager would own ("metadata" and what it strips included).
+// Where the number of replicas is, by the parent's apiVersion; empty for a version without a scale subresource.
+using ReplicasPaths = std::map<std::string, FieldPathElements>;
+// The scale subresource's managedFields: those of its parent's managers that own the number of replicas.
+Result<Document> scale_managers(const Document& parent_entries, const ReplicasPaths& paths);
+// And the parent's after a write of the scale. Entries of versions that `paths` does not know are dropped.
+Result<Document> parent_managers(const Document& parent_entries, const Document& scale_entries, const std::string& parent_version, const ReplicasPaths& paths);
+
+// For tests: all fields of a document that a manager would own ("metadata" and what it strips included).
 Result<FieldSet> field_set_of(const TypeSchema* type, const Document& object);
 
 }  // namespace onebin::apimachinery

@@ -21,6 +21,8 @@ FieldErrors validate_annotations(const Document& annotations, const FieldPath& p
 FieldErrors validate_owner_references(const Document& references, const FieldPath& path);
 FieldErrors validate_finalizers(const Document& finalizers, const FieldPath& path);
 FieldErrors validate_finalizer_name(std::string_view name, const FieldPath& path);
+// And that it has a domain, or is one of Kubernetes' own.
+FieldErrors validate_own_finalizer(std::string_view name, const FieldPath& path);
 FieldErrors validate_no_new_finalizers(const Document& now, const Document& before, const FieldPath& path);
 FieldErrors validate_managed_fields(const Document& entries, const FieldPath& path);
 FieldErrors validate_conditions(const Document& conditions, const FieldPath& path);

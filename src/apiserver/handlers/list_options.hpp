@@ -13,7 +13,7 @@ struct ListOptions {
   std::int64_t limit = 0;
   std::string continue_token;
   std::string resource_version;       // as given
-  std::int64_t revision = 0;          // its number; 0 for "" and "0"
+  std::int64_t revision = 0;          // its number, once taken; 0 for "" and "0"
   std::string match;                  // "", "Exact", "NotOlderThan"
   // watch
   std::optional<std::int64_t> timeout_seconds;
@@ -21,6 +21,10 @@ struct ListOptions {
   std::optional<bool> send_initial_events;
 };
 Result<ListOptions> parse_list_options(const RequestContext& c);
+// A number of a query, with Go's words where it is none.
+Result<std::int64_t> query_number(std::string_view text);
+// Reads resource_version. Later than the rest, which upstream checks before its storage looks at the version.
+Status take_revision(ListOptions& options, bool watch);
 
 // A place in a paginated list.
 struct Continue {

@@ -191,15 +191,17 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
     }
     Result<Document> old = decode_stored(*served, current.stored);
     if (!old) co_return old.status();
+    if (!o.precondition_uid.empty() && o.precondition_uid != apimachinery::uid_of(*old))
+      co_return uid_conflict(*served, o, o.precondition_uid, apimachinery::uid_of(*old));
     Result<Document> made = o.make(&*old);
     if (!made) co_return made.status();
     Document object = std::move(*made);
     std::string asked(apimachinery::resource_version_of(object));
-    std::string_view uid = o.precondition_uid.empty() ? apimachinery::uid_of(object) : std::string_view(o.precondition_uid);
+    std::string_view uid = apimachinery::uid_of(object);
     if (!uid.empty() && uid != apimachinery::uid_of(*old))
       co_return uid_conflict(*served, o, uid, apimachinery::uid_of(*old));
     if (!apimachinery::parse_resource_version(asked))
-      co_return Status(Reason::Unknown, "strconv.ParseUint: parsing " + apimachinery::go_quote(asked) + ": invalid syntax");
+      co_return Status(Reason::Unknown, unsigned_error(asked));
     bool pinned = !asked.empty() && asked != "0";
     if (!pinned && !served->strategy->unconditional_update && o.update_strategy) {
       FieldErrors errors{field_invalid(FieldPath("metadata").child("resourceVersion"), 0, "must be specified for an update")};

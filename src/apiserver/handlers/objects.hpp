@@ -46,8 +46,7 @@ struct UpdateOptions {
   Tracking tracking;
   const apimachinery::ManagedResource* managed = nullptr;  // null: by subresource
   const Document* options = nullptr;
-  // Of the admission attributes where the subresource's body is of another kind.
-  std::string precondition_uid;
+  std::string precondition_uid;  // where the subresource's body is of another kind
 };
 async::Task<Result<Written>> update_object(RequestContext* c, const Served* served, UpdateOptions options);
 

@@ -38,7 +38,7 @@ Result<Document> patch_options(const RequestContext& c, bool apply) {
   if (!dry_run.empty()) d["dryRun"] = dry_run;
   if (!manager.empty()) d["fieldManager"] = manager;
   if (!validation.empty()) d["fieldValidation"] = validation;
-  if (c.query.has("force")) d["force"] = query_bool(c.query.get("force"));
+  if (c.query.has("force")) d["force"] = query_flag(c.query, "force");
   return Result<Document>(std::move(d));
 }
 
@@ -141,7 +141,7 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   if (!options) co_return options.status();
   p.options = std::move(*options);
   p.manager = manager_of(*c);
-  p.force = query_bool(c->query.get("force"));
+  p.force = query_flag(c->query, "force");
   Result<FieldValidation> validation = field_validation(*c);
   if (!validation) co_return validation.status();
   p.validation = *validation;

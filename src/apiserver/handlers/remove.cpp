@@ -1,7 +1,7 @@
 // delete and deletecollection.
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
-#include "apiserver/handlers/list_options.hpp"
+#include "apiserver/handlers/list_page.hpp"
 #include "apiserver/handlers/objects.hpp"
 
 #include <onebin/api/registry.hpp>
@@ -58,15 +58,13 @@ async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c) {
     d.update(*read);
   }
   if (body->empty()) {
-    if (auto v = c->query.get("gracePeriodSeconds"); !v.empty()) {
-      char* end = nullptr;
-      std::string text(v);
-      long long n = std::strtoll(text.c_str(), &end, 10);
-      if (*end) co_return bad_request("strconv.ParseInt: parsing " + apimachinery::go_quote(text) + ": invalid syntax");
-      d["gracePeriodSeconds"] = n;
+    if (c->query.has("gracePeriodSeconds")) {
+      Result<std::int64_t> n = query_number(c->query.get("gracePeriodSeconds"));
+      if (!n) co_return n.status();
+      d["gracePeriodSeconds"] = *n;
     }
     if (auto v = c->query.get("propagationPolicy"); !v.empty()) d["propagationPolicy"] = v;
-    if (auto v = c->query.get("orphanDependents"); !v.empty()) d["orphanDependents"] = query_bool(v);
+    if (c->query.has("orphanDependents")) d["orphanDependents"] = query_flag(c->query, "orphanDependents");
   }
   if (c->query.has("dryRun") && !find_member(d, "dryRun")) {
     Document list = Document::array();
@@ -294,19 +292,16 @@ Handling handle_delete_collection(RequestContext* c) {
   if (!list) co_return list.status();
   Result<DeleteOptions> o = co_await read_delete_options(c);
   if (!o) co_return o.status();
-  Result<void> fresh = co_await c->core.cacher.wait_current();
-  if (!fresh) co_return fresh;
+  std::string go_on;
+  Result<Page> page = co_await read_page(c, &*list, &go_on);
+  if (!page) co_return page.status();
   const Served* served = c->served;
-  auto selection = served->cache->select(list->filter, {}, static_cast<std::size_t>(list->limit));
   Document items = Document::array();
-  for (const auto& [key, object] : selection.items) {
-    std::size_t slash = served->namespaced() ? key.find('/') : std::string::npos;
-    std::string ns = slash == std::string::npos ? std::string() : key.substr(0, slash);
-    std::string name = slash == std::string::npos ? key : key.substr(slash + 1);
+  for (const auto& object : page->items) {
     Result<Document> before = decode_stored(*served, object);
-    Result<Deleted> d = co_await delete_object(c, served, ns, name, *o);
+    if (!before) co_return before.status();
+    Result<Deleted> d = co_await delete_object(c, served, std::string(apimachinery::namespace_of(*before)), std::string(apimachinery::name_of(*before)), *o);
     if (!d && !d.is(Reason::NotFound)) co_return d.status();
-    if (!before) continue;
     if (!served->json_stored) {
       before->erase("kind");
       before->erase("apiVersion");
@@ -314,7 +309,9 @@ Handling handle_delete_collection(RequestContext* c) {
     items.push_back(std::move(*before));
   }
   Document out = {{"kind", served->kind->list_kind}, {"apiVersion", served->api_version},
-                  {"metadata", {{"resourceVersion", std::to_string(c->core.cacher.applied())}}}, {"items", std::move(items)}};
+                  {"metadata", {{"resourceVersion", std::to_string(page->revision)}}}, {"items", std::move(items)}};
+  if (!page->continue_token.empty()) out["metadata"]["continue"] = page->continue_token;
+  if (page->remaining) out["metadata"]["remainingItemCount"] = *page->remaining;
   const KindSchema* k = api::find_kind(served->kind->group, served->kind->version, served->kind->list_kind);
   co_return co_await send_document(c, 200, std::move(out), k ? k->type : nullptr);
 }

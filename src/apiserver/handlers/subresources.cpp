@@ -1,6 +1,5 @@
 #include "apiserver/handlers/subresources.hpp"
 
-#include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/objects.hpp"
 #include "apiserver/handlers/patch.hpp"
@@ -17,161 +16,13 @@ using apimachinery::find_member;
 using apimachinery::member;
 using apimachinery::string_at;
 
-namespace {
-
-Status not_allowed() { return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource"); }
-
-std::string ns_of(const RequestContext& c) { return c.served->namespaced() ? c.info.ns : std::string(); }
-
-// ---- scale
-
-// status.selector in the form of a query.
-std::string selector_text(const Document& object, std::string_view kind) {
-  const Document& selector = at_path(object, {"spec", "selector"});
-  if (!selector.is_object()) return {};
-  if (kind == "ReplicationController") return apimachinery::LabelSelector::from_map(apimachinery::string_map(selector)).to_string();
-  auto parsed = apimachinery::LabelSelector::from_document(selector);
-  return parsed ? parsed->to_string() : std::string();
-}
-
-// The value that a path of names leads to; null pointer where it leads nowhere.
-const Document* along(const Document& object, const std::vector<std::string>& path) {
-  const Document* at = &object;
-  for (const auto& name : path)
-    if (!(at = find_member(*at, name))) return nullptr;
-  return at;
-}
-
-// A definition says where its objects' numbers are.
-Result<Document> custom_scale(const Document& object, const ScalePaths& paths) {
-  const Document* wanted = along(object, paths.spec_replicas);
-  if (!wanted || !wanted->is_number_integer()) return internal_error("the spec replicas field \"" + paths.spec_text + "\" does not exist");
-  const Document *are = along(object, paths.status_replicas), *selector = paths.selector.empty() ? nullptr : along(object, paths.selector);
-  Document out = {{"spec", Document::object()}, {"status", {{"replicas", are && are->is_number_integer() ? *are : Document(0)}}}};
-  if (*wanted != 0) out["spec"]["replicas"] = *wanted;
-  if (selector && selector->is_string() && !selector->get_ref<const std::string&>().empty()) out["status"]["selector"] = *selector;
-  return out;
-}
-
-Result<Document> scale_of(const Document& object, const Served& served) {
-  std::string_view kind = served.kind->kind;
-  const Document& meta = member(object, "metadata");
-  Document m = Document::object();
-  for (const char* f : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
-    if (const Document* v = find_member(meta, f)) m[f] = *v;
-  if (served.custom) {
-    Result<Document> custom = custom_scale(object, *served.custom->scale);
-    if (!custom) return custom;
-    (*custom)["kind"] = "Scale";
-    (*custom)["apiVersion"] = "autoscaling/v1";
-    (*custom)["metadata"] = std::move(m);
-    return custom;
-  }
-  Document status = {{"replicas", apimachinery::get_int(object, {"status", "replicas"})}};
-  if (std::string s = selector_text(object, kind); !s.empty()) status["selector"] = s;
-  Document spec = Document::object();
-  if (std::int64_t n = apimachinery::get_int(object, {"spec", "replicas"}, 0); n != 0) spec["replicas"] = n;
-  return Document{{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", std::move(m)}, {"spec", std::move(spec)}, {"status", std::move(status)}};
-}
-
-const KindSchema* scale_kind() {
-  static const KindSchema* k = api::find_kind("autoscaling", "v1", "Scale");
-  return k;
-}
-
-// The parent with what the scale says; the scale's revision and uid are preconditions.
-Result<Document> scaled(const Document& parent, const Document& scale, const RequestContext& c) {
-  std::string_view name = apimachinery::name_of(scale);
-  if (name.empty()) return bad_request("the name of the object (" + c.info.name + " based on URL) was undeterminable: name must be provided");
-  if (name != c.info.name)
-    return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
-  std::int64_t replicas = apimachinery::get_int(scale, {"spec", "replicas"}, 0);
-  if (replicas < 0) {
-    FieldErrors errors{field_invalid(FieldPath("spec").child("replicas"), replicas, "must be greater than or equal to 0")};
-    return apimachinery::invalid("autoscaling", "Scale", c.info.name, errors);
-  }
-  Document out = parent;
-  if (c.served->custom) {
-    Document* at = &out;
-    for (const auto& step : c.served->custom->scale->spec_replicas) {
-      if (!at->is_object()) *at = Document::object();
-      at = &(*at)[step];
-    }
-    *at = replicas;
-  } else {
-    apimachinery::object_at(out, "spec")["replicas"] = replicas;
-  }
-  Document& meta = apimachinery::object_at(out, "metadata");
-  std::string_view version = apimachinery::resource_version_of(scale);
-  // An update of a custom resource names a version always: without the scale's it is the one that was read.
-  if (!version.empty()) meta["resourceVersion"] = version;
-  else if (!c.served->custom) meta.erase("resourceVersion");
-  if (std::string_view uid = apimachinery::uid_of(scale); !uid.empty()) meta["uid"] = uid;
-  return Result<Document>(std::move(out));
-}
-
-}  // namespace
-
-Handling handle_scale(RequestContext* c) {
-  const Served* served = c->served;
-  if (!scale_kind()) co_return internal_error("there is no schema of Scale");
-  if (c->info.verb == "get") {
-    Result<Document> d = co_await current_object(c, served, ns_of(*c), c->info.name);
-    if (!d) co_return d.status();
-    Result<Document> scale = scale_of(*d, *served);
-    if (!scale) co_return scale.status();
-    co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
-  }
-  UpdateOptions o;
-  o.ns = ns_of(*c);
-  o.name = c->info.name;
-  apimachinery::ManagedResource managed = managed_part(*served, "scale");
-  o.managed = &managed;
-  o.tracking.manager = manager_of(*c);
-  Document body;
-  Patch patch;
-  if (c->info.verb == "update") {
-    Result<Document> read = co_await read_object(c, scale_kind());
-    if (!read) co_return read.status();
-    body = std::move(*read);
-    const Document* b = &body;
-    o.make = [b, c](const Document* current) { return scaled(*current, *b, *c); };
-  } else if (c->info.verb == "patch") {
-    Result<Patch> read = co_await read_patch(c);
-    if (!read) co_return read.status();
-    patch = std::move(*read);
-    const Patch* p = &patch;
-    o.make = [p, c, served](const Document* current) -> Result<Document> {
-      Result<Document> read = scale_of(*current, *served);
-      if (!read) return read;
-      Document& scale = *read;
-      // Who changes the scale has not read the parent: no precondition but what the patch itself names.
-      if (p->type != Patch::Type::Json) apimachinery::erase_meta(scale, "resourceVersion");
-      apimachinery::ManagedResource none;
-      none.api_version = "autoscaling/v1";
-      none.kind = "Scale";
-      none.type = scale_kind()->type;
-      Result<Document> made = apply_patch(*c, *p, scale_kind(), none, &scale);
-      if (!made) return made;
-      return scaled(*current, *made, *c);
-    };
-  } else {
-    co_return not_allowed();
-  }
-  Result<Written> w = co_await update_object(c, served, std::move(o));
-  if (!w) co_return w.status();
-  Result<Document> scale = scale_of(w->object, *served);
-  if (!scale) co_return scale.status();
-  co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
-}
-
 // ---- binding
 
 Handling handle_binding(RequestContext* c, std::string name) {
   const KindSchema* kind = api::find_kind("", "v1", "Binding");
   Served* pods = c->core.registry.find("", "v1", "pods");
   if (!kind || !pods) co_return generic_not_found();
-  if (c->info.verb != "create") co_return not_allowed();
+  if (c->info.verb != "create") co_return method_not_allowed();
   Result<Document> binding = co_await read_object(c, kind);
   if (!binding) co_return binding.status();
   if (name.empty()) name = apimachinery::name_of(*binding);
@@ -291,7 +142,7 @@ Status check_token_names(const RequestContext& c, const Document& request, const
 }  // namespace
 
 Handling handle_token(RequestContext* c) {
-  if (c->info.verb != "create") co_return not_allowed();
+  if (c->info.verb != "create") co_return method_not_allowed();
   TokenIssuer* issuer = c->core.security.token_issuer.get();
   const KindSchema* kind = api::find_kind("authentication.k8s.io", "v1", "TokenRequest");
   if (!issuer || !kind) co_return Status(Reason::NotFound, "this server issues no service account tokens");
@@ -418,50 +269,18 @@ Handling handle_approval(RequestContext* c) {
       return approved(*current, *made, *c);
     };
   } else {
-    co_return not_allowed();
+    co_return method_not_allowed();
   }
   Result<Written> w = co_await update_object(c, served, std::move(o));
   if (!w) co_return w.status();
   co_return co_await send_written(c, served, std::move(*w));
 }
 
-// ---- finalize
-
-Handling handle_finalize(RequestContext* c) {
-  const Served* served = c->served;
-  if (c->info.verb != "update") co_return not_allowed();
-  Result<Document> body = co_await read_object(c, served->kind);
-  if (!body) co_return body.status();
-  const Document* b = &*body;
-  UpdateOptions o;
-  o.name = c->info.name;
-  o.subresource = "finalize";
-  o.update_strategy = false;
-  o.tracking.manager = manager_of(*c);
-  apimachinery::ManagedResource managed = managed_part(*served, "finalize");
-  o.managed = &managed;
-  o.make = [b](const Document* current) -> Result<Document> {
-    Document out = *current;
-    const Document& finalizers = at_path(*b, {"spec", "finalizers"});
-    Document& spec = apimachinery::object_at(out, "spec");
-    if (finalizers.is_array() && !finalizers.empty()) spec["finalizers"] = finalizers;
-    else spec.erase("finalizers");
-    Document& meta = apimachinery::object_at(out, "metadata");
-    std::string_view version = apimachinery::resource_version_of(*b);
-    if (version.empty()) meta.erase("resourceVersion");
-    else meta["resourceVersion"] = version;
-    return Result<Document>(std::move(out));
-  };
-  Result<Written> w = co_await update_object(c, served, std::move(o));
-  if (!w) co_return w.status();
-  co_return co_await send_document(c, 200, std::move(w->object), served->kind->type, served);
-}
-
 Handling handle_part(RequestContext* c, std::string subresource) {
   if (c->info.verb == "get") co_return co_await handle_get(c);
   if (c->info.verb == "update") co_return co_await put_object(c, subresource);
   if (c->info.verb == "patch") co_return co_await patch_object(c, subresource);
-  co_return not_allowed();
+  co_return method_not_allowed();
 }
 
 Handling handle_subresource(RequestContext* c) {
@@ -479,7 +298,10 @@ Handling handle_subresource(RequestContext* c) {
     if (sub == "ephemeralcontainers" || sub == "resize") co_return co_await handle_part(c, sub);
   }
   if (core_group && k.plural == "serviceaccounts" && sub == "token") co_return co_await handle_token(c);
-  if (core_group && k.plural == "namespaces" && sub == "finalize") co_return co_await handle_finalize(c);
+  if (core_group && k.plural == "namespaces" && sub == "finalize") {
+    if (c->info.verb != "update") co_return method_not_allowed();
+    co_return co_await put_object(c, sub);
+  }
   if (sub == "scale") co_return co_await handle_scale(c);
   if (sub == "approval") co_return co_await handle_approval(c);
   if (sub == "status") co_return co_await handle_part(c, sub);

@@ -58,6 +58,7 @@ async::Task<Result<std::unique_ptr<WatchSource>>> WatchSource::open(RequestConte
   Cacher& cacher = c->core.cacher;
   WatchCache& cache = *c->served->cache;
   w->options_ = std::move(options);
+  if (Status s = take_revision(w->options_, true); !s) co_return s;
   const ListOptions& o = w->options_;
   bool from_start = o.resource_version.empty() || o.resource_version == "0";
   if (o.resource_version.empty()) {

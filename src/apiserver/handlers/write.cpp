@@ -117,6 +117,8 @@ Handling patch_object(RequestContext* c, std::string subresource) {
   o.make = [c, served, p, managed](const Document* current) -> Result<Document> {
     Result<Document> made = apply_patch(*c, *p, served->kind, *managed, current);
     if (!made) return made;
+    if (std::string_view uid = apimachinery::uid_of(*made); !current && !uid.empty())
+      return conflict(served->kind->plural, c->info.name, "uid mismatch: the provided object specified uid " + std::string(uid) + ", and no existing object was found", served->kind->group);
     if (Status s = check_url_name(*c, *served, *made); !s) return s;
     apply_all_defaults(*served, *made);
     return made;

@@ -52,9 +52,16 @@ class NamespaceStrategy final : public Base {
   }
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
     Base::prepare_for_update(c, o, old);
+    if (c.subresource == "finalize") return;
     const Document& was = at_path(old, {"spec", "finalizers"});
     if (was.is_array()) apimachinery::object_at(o, "spec")["finalizers"] = was;
     else if (Document* spec = find_member(o, "spec")) spec->erase("finalizers");
+  }
+  void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
+    FieldPath path = FieldPath("spec").child("finalizers");
+    std::size_t i = 0;
+    for (const auto& f : each(member(o, "spec"), "finalizers"))
+      apimachinery::append(errors, apimachinery::validate_own_finalizer(f.is_string() ? f.get<std::string>() : "", c.subresource == "finalize" ? path.index(i++) : path));
   }
   void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
     std::string phase(apimachinery::get_string(o, {"status", "phase"}));

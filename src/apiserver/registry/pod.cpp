@@ -59,20 +59,22 @@ class PodStrategy final : public Strategy {
   void prepare_for_update(WriteContext& c, Document& pod, const Document& old) const override {
     if (const Document* s = find_member(old, "status")) pod["status"] = *s;
     else pod.erase("status");
-    if (c.subresource == "ephemeralcontainers" || c.subresource == "resize") {
-      // Of the whole pod only this part is taken.
+    if (c.subresource == "ephemeralcontainers") {
       Document spec = member(old, "spec");
-      const Document& given = member(pod, "spec");
-      if (c.subresource == "ephemeralcontainers") {
-        if (const Document* e = find_member(given, "ephemeralContainers")) spec["ephemeralContainers"] = *e;
-        else spec.erase("ephemeralContainers");
-        pod["spec"] = std::move(spec);
-      }
+      if (const Document* e = find_member(member(pod, "spec"), "ephemeralContainers")) spec["ephemeralContainers"] = *e;
+      else spec.erase("ephemeralContainers");
+      pod["spec"] = std::move(spec);
+      keep_metadata(pod, old);
+    } else if (c.subresource == "resize") {
+      take_resize(pod, old);
+      keep_metadata(pod, old);
     } else if (c.subresource.empty()) {
       const Document& before = member(old, "spec");
       if (const Document* e = find_member(before, "ephemeralContainers")) pod["spec"]["ephemeralContainers"] = *e;
       else if (Document* s = find_member(pod, "spec")) s->erase("ephemeralContainers");
     }
+    if (const Document* level = find_member(member(old, "spec"), "resources"); level && !find_member(member(pod, "spec"), "resources"))
+      pod["spec"]["resources"] = *level;  // clients that don't know of it leave it out
     if (!semantically_equal(member(pod, "spec"), member(old, "spec"))) set_meta(pod, "generation", apimachinery::generation_of(old) + 1);
   }
 
@@ -212,36 +214,6 @@ class PodStrategy final : public Strategy {
       if (!now) errors.push_back(field_forbidden(path, "existing ephemeral containers " + name + " may not be removed\n"));
       else if (!semantically_equal(*now, o)) errors.push_back(field_forbidden(path, "existing ephemeral containers " + name + " may not be changed\n"));
     }
-  }
-
-  static void drop_resizable(Document& spec, const Document& was) {
-    for (const char* list : {"containers", "initContainers"}) {
-      Document* l = find_member(spec, list);
-      if (!l || l->size() != each(was, list).size()) continue;
-      for (std::size_t i = 0; i < l->size(); ++i) {
-        const Document& before = member(each(was, list)[i], "resources");
-        Document& resources = apimachinery::object_at((*l)[i], "resources");
-        for (const char* part : {"requests", "limits"})
-          for (const char* r : {"cpu", "memory"}) {
-            if (const Document* v = find_member(member(before, part), r)) apimachinery::object_at(resources, part)[r] = *v;
-            else if (Document* p = find_member(resources, part)) p->erase(r);
-          }
-      }
-    }
-  }
-
-  static void validate_resize(const Document& pod, const Document& old, FieldErrors& errors) {
-    FieldPath path("spec");
-    if (qos_class(member(pod, "spec")) != qos_class(member(old, "spec")))
-      errors.push_back(field_invalid(path, string_at(member(old, "status"), "qosClass"), "Pod QOS Class may not change as a result of resizing"));
-    for (const char* list : {"containers", "initContainers"})
-      if (each(member(pod, "spec"), list).size() != each(member(old, "spec"), list).size()) {
-        errors.push_back(field_forbidden(path.child(list), std::string(list) + " may not be added or removed on resize"));
-        return;
-      }
-    Document spec = member(pod, "spec");
-    drop_resizable(spec, member(old, "spec"));
-    if (!semantically_equal(spec, member(old, "spec"))) errors.push_back(field_forbidden(path, "only cpu and memory resources are mutable"));
   }
 
   // A container that ended and may not restart stays ended.

@@ -20,6 +20,10 @@ void validate_node_terms(const Document& term, const FieldPath& path, FieldError
 void validate_container(const Document& container, const Document& spec, const FieldPath& path, FieldErrors& errors, bool init, bool ephemeral);
 void validate_volumes(const Document& spec, const FieldPath& path, FieldErrors& errors);
 
+// The resize subresource: the part of a pod that it takes, and what of it may change.
+void take_resize(Document& pod, const Document& old);
+void validate_resize(const Document& pod, const Document& old, FieldErrors& errors);
+
 // Iterates what may be no array.
 const Document& each(const Document& object, std::string_view list);
 

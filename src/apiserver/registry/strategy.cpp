@@ -103,7 +103,10 @@ bool status_leaves_metadata(const KindSchema& k) {
 
 void Strategy::prepare_for_status_update(WriteContext&, Document& object, const Document& old) const {
   keep_only(object, old, "status");
-  if (!status_leaves_metadata(*kind)) return;
+  if (status_leaves_metadata(*kind)) keep_metadata(object, old);
+}
+
+void Strategy::keep_metadata(Document& object, const Document& old) {
   Document& meta = apimachinery::object_at(object, "metadata");
   const Document& before = member(old, "metadata");
   for (const char* f : {"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "labels", "annotations", "finalizers", "ownerReferences"}) {

@@ -106,6 +106,8 @@ class Strategy {
  protected:
   // Restores in `object` everything but metadata and `keep` from `old`.
   static void keep_only(Document& object, const Document& old, std::string_view keep);
+  // Restores metadata but managedFields, as a status subresource that leaves it alone does.
+  static void keep_metadata(Document& object, const Document& old);
   void select(std::string_view path) { select(path, path); }
   void select(std::string_view name, std::string_view path);
   void bump_generation(Document& object, const Document& old) const;
