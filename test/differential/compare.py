@@ -114,14 +114,14 @@ def short(value, limit=600):
 
 
 class Known:
-    """Lines `CASE-PATTERN WHERE-PATTERN reason`; patterns as of file names."""
+    """Lines `CASE-PATTERN <tab> WHERE-PATTERN <tab> reason`; patterns as of file names."""
 
     def __init__(self, file):
         self.entries, self.used = [], set()
         for line in open(file):
-            line = line.strip()
-            if line and not line.startswith("#"):
-                case, where, reason = line.split(None, 2)
+            line = line.rstrip("\n")
+            if line.strip() and not line.startswith("#"):
+                case, where, reason = line.split("\t")
                 self.entries.append((case, where, reason))
 
     def reason(self, case, where):
@@ -130,3 +130,6 @@ class Known:
                 self.used.add(i)
                 return reason
         return None
+
+    def unused(self):
+        return [entry for i, entry in enumerate(self.entries) if i not in self.used]

@@ -18,6 +18,16 @@ SERVICE_RANGE = "10.96.0.0/16"
 Reply = namedtuple("Reply", "code headers text body warnings")
 
 
+def parse(text):
+    """A JSON value; of a watch the list of its events; None where it is neither."""
+    for read in (json.loads, lambda lines: [json.loads(line) for line in lines.splitlines()]):
+        try:
+            return read(text)
+        except ValueError:
+            pass
+    return None
+
+
 class Plane:
     def __init__(self, name, port, ca, cert, key):
         self.name, self.port = name, port
@@ -48,10 +58,7 @@ class Plane:
                 if attempt:
                     raise
         text = data.decode("utf-8", "replace")
-        try:
-            parsed = json.loads(text)
-        except ValueError:
-            parsed = None
+        parsed = parse(text)
         warnings = [re.sub(r'^299 \S+ "(.*)"$', lambda m: m.group(1).replace('\\"', '"').replace("\\\\", "\\"), w, flags=re.S) for w in (r.headers.get_all("Warning") or [])]
         return Reply(r.status, r.headers, text, parsed, warnings)
 
