@@ -13,7 +13,8 @@ struct Parameter {
   std::string_view name, type, about;
 };
 
-// What operations share. v2 has each once and refers to it.
+// What operations share. v2 has each once and refers to it, but for those by which kubectl before 1.27 finds out what the server
+// can do: it follows no reference.
 enum P : std::uint8_t {
   kBookmarks, kContinue, kDryRun, kFieldManager, kFieldSelector, kFieldValidation, kForce, kGrace, kIgnoreReadError, kLabelSelector,
   kLimit, kName, kNamespace, kOrphan, kPretty, kPropagation, kVersion, kVersionMatch, kInitialEvents, kShards, kTimeout, kWatch, kParameterCount,
@@ -43,6 +44,7 @@ constexpr Parameter kParameters[] = {
     {"watch", "boolean", "Changes as they come, in place of a list."},
 };
 static_assert(std::size(kParameters) == kParameterCount);
+constexpr bool in_place(P p) { return p == kDryRun || p == kFieldValidation; }
 
 constexpr P kWrite[] = {kDryRun, kFieldManager, kFieldValidation};
 constexpr P kPatch[] = {kDryRun, kFieldManager, kFieldValidation, kForce};
@@ -381,8 +383,8 @@ class PathWriter {
   }
 
   void shared(std::string& out, P p) const {
-    if (v2_) out.append(R"({"$ref":"#/parameters/)").append(kParameters[p].name).append("\"}");
-    else parameter(out, kParameters[p], place_of(p), false);
+    if (v2_ && !in_place(p)) out.append(R"({"$ref":"#/parameters/)").append(kParameters[p].name).append("\"}");
+    else parameter(out, kParameters[p], place_of(p), v2_);
   }
 
   // The item of a path, with the parameters that all its operations have.
@@ -497,6 +499,7 @@ void write_paths(std::string& out, const std::vector<OpenApiResource>& resources
 
 void write_shared_parameters(std::string& out) {
   for (std::size_t i = 0; i < std::size(kParameters); ++i) {
+    if (in_place(static_cast<P>(i))) continue;
     out.append(i ? ",\"" : "\"").append(kParameters[i].name).append("\":");
     PathWriter::parameter(out, kParameters[i], PathWriter::place_of(static_cast<P>(i)), true);
   }

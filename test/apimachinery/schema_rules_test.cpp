@@ -232,6 +232,12 @@ TEST_CASE("OpenAPI v2 of a built-in and of a custom kind, and its protobuf form"
   CHECK(d["definitions"]["com.example.v1.FooList"]["properties"]["items"]["items"]["$ref"] == "#/definitions/com.example.v1.Foo");
   CHECK(d["paths"]["/apis/example.com/v1/namespaces/{namespace}/foos"]["parameters"][0]["$ref"] == "#/parameters/namespace");
   CHECK(d["parameters"]["namespace"]["in"] == "path");
+  // kubectl of old finds out so whether the server knows dry runs and field validation.
+  const auto& patch = d["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]["parameters"];
+  CHECK(patch[0]["name"] == "dryRun");
+  CHECK(patch[1]["$ref"] == "#/parameters/fieldManager");
+  CHECK(patch[2]["name"] == "fieldValidation");
+  CHECK_FALSE(d["parameters"].contains("dryRun"));
   CHECK(d["paths"]["/apis/apps/"]["get"]["operationId"] == "getAppsAPIGroup");
   CHECK(d["paths"]["/version/"]["get"]["responses"]["200"]["schema"]["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.version.Info");
   CHECK(d["paths"]["/apis/example.com/v1/namespaces/{namespace}/foos/{name}"]["get"]["produces"] == json(R"(["application/json","application/yaml"])"));

@@ -244,3 +244,16 @@ TEST_CASE("what is refused is told as upstream tells it") {
   CHECK(f.send_text("POST", kMaps, "{", "application/json").code == 400);
   CHECK(f.send_text("POST", kMaps, "{}", "text/plain").code == 415);
 }
+
+TEST_CASE("pods are evicted by either version of the request") {
+  Fixture f;
+  const std::string pods = "/api/v1/namespaces/default/pods";
+  for (const char* version : {"policy/v1", "policy/v1beta1"}) {
+    f.post(pods, pod("p"));
+    Answer a = f.post(pods + "/p/eviction", {{"apiVersion", version}, {"kind", "Eviction"}, {"metadata", {{"name", "p"}}}});
+    CHECK(a.code == 201);
+    CHECK(f.get(pods + "/p").code == 404);
+  }
+  f.post(pods, pod("p"));
+  CHECK(f.post(pods + "/p/eviction", {{"apiVersion", "policy/v1alpha1"}, {"kind", "Eviction"}, {"metadata", {{"name", "p"}}}}).code == 400);
+}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -224,7 +226,6 @@ func sameOpenAPI(ctx context.Context, client kubernetes.Interface, path string) 
 	must(err)
 	got := &openapiv3.Document{}
 	must(proto.Unmarshal(read("application/com.github.proto-openapi.spec.v3.v1.0+protobuf"), got))
-	// YAML may be written in many ways.
 	for _, d := range []*openapiv3.Document{want, got} {
 		plain(d.ProtoReflect())
 	}
@@ -233,7 +234,7 @@ func sameOpenAPI(ctx context.Context, client kubernetes.Interface, path string) 
 	}
 }
 
-// plain writes every YAML text of a message as JSON.
+// plain writes every YAML text of a message as JSON and puts the pairs of every map in the order of their names: neither means anything.
 func plain(m protoreflect.Message) {
 	if a, isAny := m.Interface().(*openapiv3.Any); isAny {
 		b, err := yaml.YAMLToJSON([]byte(a.Yaml))
@@ -242,6 +243,20 @@ func plain(m protoreflect.Message) {
 		return
 	}
 	eachMessage(m, func(_ string, inner protoreflect.Message) { plain(inner) })
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.IsList() && f.Kind() == protoreflect.MessageKind && strings.HasPrefix(string(f.Message().Name()), "Named") {
+			name := f.Message().Fields().ByName("name")
+			var pairs []protoreflect.Value
+			for i := range v.List().Len() {
+				pairs = append(pairs, v.List().Get(i))
+			}
+			slices.SortFunc(pairs, func(a, b protoreflect.Value) int { return strings.Compare(a.Message().Get(name).String(), b.Message().Get(name).String()) })
+			for i, p := range pairs {
+				v.List().Set(i, p)
+			}
+		}
+		return true
+	})
 }
 
 func eachMessage(m protoreflect.Message, do func(string, protoreflect.Message)) {
