@@ -75,7 +75,7 @@ std::string parameter(const Document& p) {
     text(inner, 3, p, "description");
     text(inner, 4, p, "name");
     text(inner, query ? 6 : 5, p, "type");
-    flag(inner, query ? 20 : 18, p, "uniqueItems");
+    flag(inner, query ? 20 : 19, p, "uniqueItems");
     std::string kind;
     append_bytes_field(kind, query ? 3 : 4, inner);
     append_bytes_field(out, 2, kind);  // non_body_parameter

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	openapiv2 "github.com/google/gnostic-models/openapiv2"
 	openapiv3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -200,8 +201,9 @@ func work(client kubernetes.Interface, ns string) {
 	lead(ctx, client, ns)
 	ok("leader election")
 	for _, route := range []string{"api/v1", "apis/apps/v1", "apis/apiextensions.k8s.io/v1", "apis/apps", "version"} {
-		sameOpenAPI(ctx, client, "/openapi/v3/"+route)
+		sameOpenAPI(ctx, client, "/openapi/v3/"+route, "v3", openapiv3.ParseDocument, &openapiv3.Document{})
 	}
+	sameOpenAPI(ctx, client, "/openapi/v2", "v2", openapiv2.ParseDocument, &openapiv2.Document{})
 	ok("OpenAPI")
 	one := int64(0)
 	uid := types.UID("another")
@@ -216,17 +218,16 @@ func work(client kubernetes.Interface, ns string) {
 }
 
 // sameOpenAPI fails unless a document in protobuf says what gnostic reads in the same in JSON.
-func sameOpenAPI(ctx context.Context, client kubernetes.Interface, path string) {
+func sameOpenAPI[D proto.Message](ctx context.Context, client kubernetes.Interface, path, version string, parse func([]byte) (D, error), got D) {
 	read := func(accept string) []byte {
 		b, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).Do(ctx).Raw()
 		must(err)
 		return b
 	}
-	want, err := openapiv3.ParseDocument(read("application/json"))
+	want, err := parse(read("application/json"))
 	must(err)
-	got := &openapiv3.Document{}
-	must(proto.Unmarshal(read("application/com.github.proto-openapi.spec.v3.v1.0+protobuf"), got))
-	for _, d := range []*openapiv3.Document{want, got} {
+	must(proto.Unmarshal(read("application/com.github.proto-openapi.spec."+version+".v1.0+protobuf"), got))
+	for _, d := range []D{want, got} {
 		plain(d.ProtoReflect())
 	}
 	if !proto.Equal(want, got) {
@@ -236,10 +237,11 @@ func sameOpenAPI(ctx context.Context, client kubernetes.Interface, path string) 
 
 // plain writes every YAML text of a message as JSON and puts the pairs of every map in the order of their names: neither means anything.
 func plain(m protoreflect.Message) {
-	if a, isAny := m.Interface().(*openapiv3.Any); isAny {
-		b, err := yaml.YAMLToJSON([]byte(a.Yaml))
+	if m.Descriptor().Name() == "Any" {
+		text := m.Descriptor().Fields().ByName("yaml")
+		b, err := yaml.YAMLToJSON([]byte(m.Get(text).String()))
 		must(err)
-		a.Yaml = string(b)
+		m.Set(text, protoreflect.ValueOfString(string(b)))
 		return
 	}
 	eachMessage(m, func(_ string, inner protoreflect.Message) { plain(inner) })
