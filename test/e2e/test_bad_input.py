@@ -70,7 +70,7 @@ class Requests(unittest.TestCase):
         for content_type, body, word in (
                 (JSON, '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"', "unexpected end of JSON input"), (JSON, "hello", "invalid character 'h'"), (JSON, "", "empty"),
                 (JSON, "[]", "array"), (JSON, config_map("x") + "}", "top-level value"),
-                (YAML, "a: [1\nb: {", "line 2"), (YAML, "apiVersion: v1\n\tkind: x", "line 2"), (YAML, "a: &a [*a]", ""),
+                (YAML, "a: [1\nb: {", "yaml: line 1: did not find expected ',' or ']'"), (YAML, "apiVersion: v1\n\tkind: x", "line 2"), (YAML, "a: &a [*a]", ""),
                 (PROTOBUF, b"k8s\0\x0a\xff\xff\xff\xff\xff", "protobuf"), (PROTOBUF, b"{}", "k8s"), (PROTOBUF, b"k8s\0", "empty")):
             with self.subTest(content_type=content_type, body=body):
                 self.refused(400, "BadRequest", word, body=body, content_type=content_type)
