@@ -51,7 +51,7 @@ class Helm(unittest.TestCase):
     def greeting(self):
         pods = self.cluster.get("pods", "-n", "charts", "-l", "app.kubernetes.io/instance=web", "--field-selector=status.phase=Running")["items"]
         live = [p["metadata"]["name"] for p in pods if not p["metadata"].get("deletionTimestamp")]
-        return {self.cluster.kubectl("-n", "charts", "exec", p, "--", "printenv", "GREETING").stdout.strip() for p in live}, len(live)
+        return {self.cluster.kubectl("-n", "charts", "exec", p, "--", "sh", "-c", "echo $GREETING").stdout.strip() for p in live}, len(live)
 
     def test_install_upgrade_rollback_uninstall(self):
         chart = os.path.join(HERE, "chart")
