@@ -4,6 +4,7 @@
 #include "apiserver/errors.hpp"
 #include "apiserver/json_indent.hpp"
 #include "apiserver/packed.hpp"
+#include "apiserver/registry/print.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/cbor.hpp>
@@ -293,8 +294,10 @@ Status append_partial_metadata(std::string& out, const Bytes& stored, Format for
   return Status::ok();
 }
 
-Document table_of(const Served& served, const std::vector<const Document*>& objects, std::string_view include_object,
-                  const apimachinery::TableList& list, std::string_view version, WallTime now) {
+namespace {
+template <class Cells>
+Document make_table(const std::vector<apimachinery::TableColumn>& columns, Cells cells, const std::vector<const Document*>& objects, const TypeSchema* type, std::string_view include_object,
+                    const apimachinery::TableList& list, std::string_view version) {
   auto include = include_object == "None"     ? apimachinery::IncludeObject::None
                  : include_object == "Object" ? apimachinery::IncludeObject::Object
                                               : apimachinery::IncludeObject::Metadata;
@@ -304,15 +307,31 @@ Document table_of(const Served& served, const std::vector<const Document*>& obje
   written.reserve(objects.size());
   for (const Document* o : objects) {
     apimachinery::TableRow row;
-    row.cells = served.strategy->cells(*o, now);
+    row.cells = cells(*o);
     row.object = o;
     if (include == apimachinery::IncludeObject::Object) {
-      written.push_back(Document::parse(apimachinery::encode_json(*o, served.kind->type), nullptr, false));
+      written.push_back(Document::parse(apimachinery::encode_json(*o, type), nullptr, false));
       row.object = &written.back();
     }
     rows.push_back(std::move(row));
   }
-  return apimachinery::make_table(served.strategy->columns(), rows, include, list, "meta.k8s.io/" + std::string(version));
+  return apimachinery::make_table(columns, rows, include, list, "meta.k8s.io/" + std::string(version));
+}
+
+// Of what is no resource of its own: a Scale, a TokenRequest.
+Document table_of_other(const RequestContext& c, const Document& object, const TypeSchema* type, const apimachinery::TableList& list, std::string_view version) {
+  std::string_view api_version = apimachinery::api_version_of(object);
+  std::size_t slash = api_version.find('/');
+  const Printer* printer = find_printer(slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash), apimachinery::kind_of(object));
+  auto cells = [&](const Document& o) { return printer ? printer->cells(o, c.now) : apimachinery::default_table_cells(o); };
+  return make_table(printer ? printer->columns : apimachinery::default_table_columns(), cells, {&object}, type, c.query.get("includeObject"), list, version);
+}
+}  // namespace
+
+Document table_of(const Served& served, const std::vector<const Document*>& objects, std::string_view include_object,
+                  const apimachinery::TableList& list, std::string_view version, WallTime now) {
+  auto cells = [&](const Document& o) { return served.strategy->cells(o, now); };
+  return make_table(served.strategy->columns(), cells, objects, served.kind->type, include_object, list, version);
 }
 
 Handling send_text(RequestContext* c, int code, std::string content_type, std::string body) {
@@ -361,10 +380,12 @@ Handling send_document(RequestContext* c, int code, Document document, const Typ
   Result<Negotiated> n = negotiate_for(*c);
   if (!n) co_return n.status();
   bool is_status = apimachinery::kind_of(document) == "Status";
-  if (n->transform == Transform::Table && served && !is_status) {
+  if (n->transform == Transform::Table && !is_status) {
     apimachinery::TableList list;
     list.resource_version = apimachinery::resource_version_of(document);
-    Document table = table_of(*served, {&document}, c->query.get("includeObject"), list, n->transform_version, c->now);
+    Document table;
+    if (served) table = table_of(*served, {&document}, c->query.get("includeObject"), list, n->transform_version, c->now);
+    else table = table_of_other(*c, document, type, list, n->transform_version);
     Result<std::string> text = encode_document(table, meta_type("Table"), n->format);
     if (!text) co_return text.status();
     co_return co_await send_text(c, code, n->content_type(), finish_text(std::move(*text), *n));
@@ -372,7 +393,7 @@ Handling send_document(RequestContext* c, int code, Document document, const Typ
   if (n->transform == Transform::PartialMetadata && !is_status) {
     document = apimachinery::partial_object_metadata(document, "meta.k8s.io/" + n->transform_version);
     type = meta_type("PartialObjectMetadata");
-  } else if (n->transform != Transform::None && !is_status) {
+  } else if (n->transform == Transform::PartialMetadataList && !is_status) {
     co_return Status(Reason::NotAcceptable, "the object cannot be sent in the form that was asked for");
   }
   Result<std::string> text = encode_document(document, type, n->format);

@@ -178,6 +178,10 @@ TEST_CASE("status and scale are apart") {
   CHECK(scale.body["kind"] == "Scale");
   CHECK(scale.body["spec"]["replicas"] == 2);
   CHECK(scale.body["status"] == parse(R"({"replicas":1,"selector":"a=b"})"));
+  Answer table = f.send("GET", kFoos + "/a/scale", nullptr, "", "application/json;as=Table;v=v1;g=meta.k8s.io");
+  REQUIRE(table.body["columnDefinitions"].size() == 4);
+  CHECK(table.body["rows"][0]["cells"] == parse(R"(["a",2,1,"0s"])"));
+  CHECK(table.body["rows"][0]["object"]["metadata"]["name"] == "a");
   Answer scaled = f.send("PATCH", kFoos + "/a/scale", parse(R"({"spec":{"replicas":5}})"), "application/merge-patch+json");
   INFO(scaled.text);
   REQUIRE(scaled.code == 200);

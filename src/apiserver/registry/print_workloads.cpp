@@ -144,6 +144,8 @@ void add_workloads(std::map<std::string, Printer>& to) {
   to["batch/Job"] = {columns({"Name!", "Status", "Completions", "Duration", "Age", "Containers*", "Images*", "Selector*"}), job_cells};
   to["batch/CronJob"] = {columns({"Name!", "Schedule", "Timezone", "Suspend?", "Active#", "Last Schedule", "Age", "Containers*", "Images*", "Selector*"}), cronjob_cells};
   to["policy/PodDisruptionBudget"] = {columns({"Name!", "Min Available", "Max Unavailable", "Allowed Disruptions#", "Age"}), pdb_cells};
+  to["autoscaling/Scale"] = {columns({"Name", "Desired#", "Available#", "Age"}),
+                             [](const Document& o, WallTime now) { return Document{name(o), number(o, {"spec", "replicas"}), number(o, {"status", "replicas"}), created(o, now)}; }};
   to["autoscaling/HorizontalPodAutoscaler"] = {columns({"Name!", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"}), hpa_cells};
 }
 
