@@ -86,6 +86,14 @@ Document as_v2(const Document& v3, int depth) {
   return out;
 }
 
+// Of the fields that every resource has.
+std::string_view about_resource_field(std::string_view name) {
+  return name == "apiVersion" ? "APIVersion defines the version of the API that this object is written in."
+         : name == "kind"     ? "Kind names the type of this object."
+         : name == "metadata" ? "Standard object's metadata."
+                              : std::string_view();
+}
+
 }  // namespace
 
 Definitions::Definitions(Version version, const OpenApiTypes& types) : version_(version), types_(types) {
@@ -207,6 +215,8 @@ Document Definitions::field_schema(const TypeSchema& t, const FieldSchema& f) {
     if (Document v = default_of(f, facts(t, f)); !v.is_null()) out["default"] = std::move(v);
   add_rules(out, f);
   describe(out, std::string(t.name) + "." + std::string(f.json_name), f.rules->description);
+  if (t.has_type_meta && !out.contains("description"))
+    if (auto text = about_resource_field(f.json_name); !text.empty()) out["description"] = text;
   if (!reference) return out;
   if (out.empty()) return value;
   out["allOf"] = Document::array({std::move(value)});  // beside $ref nothing else counts in v3
@@ -266,11 +276,10 @@ void Definitions::name_kind(std::string_view definition, GroupVersionKind kind) 
 // What every resource has beside what its definition says.
 void Definitions::add_resource_fields(Document& schema) {
   auto& properties = object_at(schema, "properties");
-  properties["apiVersion"] = {{"type", "string"}, {"description", "APIVersion defines the version of the API that this object is written in."}};
-  properties["kind"] = {{"type", "string"}, {"description", "Kind names the type of this object."}};
+  for (const char* name : {"apiVersion", "kind"}) properties[name] = {{"type", "string"}, {"description", about_resource_field(name)}};
   Document meta = reference(types_.object_meta);
   if (version_ == Version::V3 && meta.contains("$ref")) meta = {{"allOf", Document::array({std::move(meta)})}};
-  meta["description"] = "Standard object's metadata.";
+  meta["description"] = about_resource_field("metadata");
   properties["metadata"] = std::move(meta);
 }
 
