@@ -86,11 +86,14 @@ Document as_v2(const Document& v3, int depth) {
   return out;
 }
 
-// Of the fields that every resource has.
+// Of the fields that every resource has, or most.
 std::string_view about_resource_field(std::string_view name) {
   return name == "apiVersion" ? "APIVersion defines the version of the API that this object is written in."
          : name == "kind"     ? "Kind names the type of this object."
          : name == "metadata" ? "Standard object's metadata."
+         : name == "spec"     ? "Spec is the state that is wanted."
+         : name == "status"   ? "Status is the state that was last observed. The system writes it."
+         : name == "items"    ? "The objects of the list."
                               : std::string_view();
 }
 
