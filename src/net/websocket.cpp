@@ -18,7 +18,9 @@ constexpr std::size_t kRead = 32 * 1024;
 class WebSocketImpl final : public WebSocket {
  public:
   WebSocketImpl(StreamPtr stream, bool server, std::string protocol, Options options)
-      : stream_(std::move(stream)), server_(server), protocol_(std::move(protocol)), options_(options), decoder_(server) {}
+      : stream_(std::move(stream)), server_(server), protocol_(std::move(protocol)), options_(options), decoder_(server) {
+    if (options_.write_timeout > Duration::zero()) stream_->set_write_timeout(options_.write_timeout);
+  }
 
   Task<Result<Piece>> recv_piece() override {
     for (;;) {

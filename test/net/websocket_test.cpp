@@ -64,6 +64,34 @@ Task<void> too_big() {
   co_await server->stop();
 }
 
+struct Filler {
+  Status ended;
+  bool done = false;
+  Task<void> fill(Request& q, ResponseWriter& w) {
+    WebSocket::Options options;
+    options.write_timeout = 100ms;
+    auto ws = co_await websocket_accept(q, w, {}, options);
+    REQUIRE(ws);
+    const std::string data(1 << 20, 'x');
+    Result<void> r;
+    while (r) r = co_await (*ws)->send(data);
+    ended = r.status();
+    done = true;
+  }
+};
+
+Task<void> stalled_peer() {
+  Filler filler;
+  auto server = serve([&filler](Request& q, ResponseWriter& w) { return filler.fill(q, w); });
+  auto client = client_of(*server);
+  auto ws = co_await websocket_connect(*client, ClientRequest{.target = "/"}, {});
+  REQUIRE(ws);
+  while (!filler.done) (void)co_await async::sleep_for(10ms);
+  CHECK(filler.ended.is(Reason::Timeout));
+  ws->reset();
+  co_await server->stop();
+}
+
 Task<void> raw_frames() {
   auto ends = make_pipe(1 << 20);
   auto ws = make_websocket(std::move(ends.first), true, "");
@@ -124,6 +152,7 @@ Task<void> as_stream() {
 
 }  // namespace
 
+TEST_CASE("websocket: a peer that takes nothing is given up") { run(stalled_peer); }
 TEST_CASE("websocket: echo over TLS, protocols negotiated") { run(echoes); }
 TEST_CASE("websocket: a message over the bound ends it") { run(too_big); }
 TEST_CASE("websocket: fragments, interleaved pings, wrong masking") { run(raw_frames); }

@@ -16,6 +16,7 @@ class WebSocket {
  public:
   struct Options {
     std::size_t max_message = 4u << 20;      // 1009 past it
+    Duration write_timeout = Duration::zero();  // a peer that takes nothing: Timeout. 0: never
     Duration ping_interval = Duration::zero();  // 0: none. A ping while a recv() waits; unanswered until the next one: Closed
   };
   virtual ~WebSocket() = default;

@@ -269,6 +269,7 @@ class WatchWriter {
 };
 
 constexpr std::size_t kProtobufLength = 4;
+constexpr Duration kStandstill = 60s;  // of a client that takes nothing, as for any other answer
 
 // Each event a message of its own: text, or binary and then without the length that divides a stream's events.
 Handling send_events(WatchSource* source, WatchWriter* writer, net::WebSocket* socket, Format format) {
@@ -306,7 +307,9 @@ Handling watch_by_websocket(RequestContext* c, WatchSource* source, WatchWriter*
   std::vector<std::string> protocols;
   for (auto& p : c->request.headers.list("Sec-WebSocket-Protocol"))
     if (!starts_with(p, kBearerProtocol)) protocols.push_back(std::move(p));
-  Result<net::WebSocketPtr> socket = co_await net::websocket_accept(c->request, c->writer, std::move(protocols));
+  net::WebSocket::Options options;
+  options.write_timeout = kStandstill;
+  Result<net::WebSocketPtr> socket = co_await net::websocket_accept(c->request, c->writer, std::move(protocols), options);
   if (!socket) co_return socket.status();
   async::CancelScope scope(co_await async::current_scope());
   async::TaskGroup reader("watch's websocket", &scope);
