@@ -38,7 +38,7 @@ class JavaScript(unittest.TestCase):
         follows(self, [*self.program, "follow"], self.cluster.env())
 
     def test_everyday_work(self):
-        works(self, self.program, self.cluster.env(), ["create", "replace", "patch", "apply", "list", "watch", "scale", "log", "exec", "delete"], AGNHOST)
+        works(self, self.program, self.cluster.env(), ["create", "replace", "patch", "apply", "list", "watch", "scale", "log", "exec", "port-forward", "delete"], AGNHOST)
 
 
 class Helm(unittest.TestCase):

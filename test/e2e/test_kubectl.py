@@ -161,6 +161,57 @@ class Kubectl(unittest.TestCase):
         for name in ("deployments", "endpointslices", "certificatesigningrequests"):
             self.assertIn(name, resources)
 
+    def test_create_and_describe_what_people_create(self):
+        since = int(json.loads(self.k("version", "--client", "-o", "json").stdout)["clientVersion"]["minor"].rstrip("+"))
+        said = lambda want, *args, **kw: self.assertIn(want, self.k(*args, **kw).stdout)
+        said("service/seen created", "run", "seen", "--image=" + AGNHOST, "--port=8080", "--labels=app=seen", "--expose", "--command", "--", "/agnhost", "netexec", "--http-port=8080")
+        said("condition met", "wait", "--for=condition=Ready", "pod/seen", "--timeout=60s")
+        said("exposed", "expose", "pod", "seen", "--name=seen-port", "--port=80", "--target-port=8080", "--type=NodePort")
+        said("created", "create", "deployment", "web", "--image=" + AGNHOST, "--", "/agnhost", "pause")
+        said("autoscaled", "autoscale", "deployment", "web", "--min=1", "--max=3", "--cpu-percent=80")
+        said("updated", "set", "resources", "deployment", "web", "--limits=cpu=100m,memory=64Mi")
+        said("restarted", "rollout", "restart", "deployment/web")
+        said("successfully rolled out", "rollout", "status", "deployment/web", "--timeout=90s")
+        said("created", "create", "job", "once", "--image=" + BUSYBOX, "--", "echo", "done")
+        said("condition met", "wait", "--for=condition=complete", "job/once", "--timeout=60s")
+        self.assertRegex(self.k("logs", "-l", "job-name=once", "--prefix", "--all-containers").stdout, r"\[pod/once-\w+/once\] done\n")
+        for args in (["secret", "generic", "s", "--from-literal=a=b"], ["quota", "q", "--hard=pods=50"], ["role", "r", "--verb=get", "--resource=pods,pods/log"],
+                     ["rolebinding", "rb", "--role=r", "--serviceaccount=verbs:default"], ["ingress", "i", "--rule=a.b/c*=seen:80"], ["serviceaccount", "sa"],
+                     ["service", "clusterip", "cs", "--tcp=80:80"], ["service", "externalname", "es", "--external-name=a.b"]):
+            said("created", "create", *args)
+        for kind, name, want in (("deployment", "web", "StrategyType"), ("service", "seen", "Endpoints"), ("ingress", "i", "a.b"), ("hpa", "web", "Deployment/web"), ("job", "once", "Completions"),
+                                 ("sa", "sa", "Name:"), ("role", "r", "pods/log"), ("quota", "q", "50"), ("secret", "s", "1 byte"), ("namespace", "verbs", "Active")):
+            said(want, "describe", kind, name)
+        # What is printed, and how.
+        self.assertRegex(self.k("get", "pods", "-o", "custom-columns=N:.metadata.name,S:.status.phase").stdout, r"seen +Running")
+        said("seen ", "get", "pods", "-l", "app=seen", "-o", "go-template={{range .items}}{{.metadata.name}} {{end}}")
+        names = self.k("get", "pods", "--chunk-size=1", "--sort-by=.metadata.name", "-o", "name").stdout.split()
+        self.assertEqual(names, sorted(names))
+        self.assertIn("pod/seen", names)
+        said("labeled", "label", "pod", "seen", "a=b")
+        self.assertNotEqual(self.k("label", "pod", "seen", "a=c", check=False).returncode, 0)
+        said("labeled", "label", "pod", "seen", "a=c", "--overwrite")
+        said("app=seen", "get", "pod", "seen", "--show-labels")
+        said("tainted", "taint", "node", "node-0", "verbs=y:PreferNoSchedule")
+        said("untainted", "taint", "node", "node-0", "verbs-")
+        said("replaced", "replace", "--force", "-f", "-", stdin='{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"replaced"},"data":{"a":"1"}}')
+        p = self.k("apply", "--server-side", "-f", "-", stdin='{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"replaced"},"data":{"a":"2"}}', check=False)
+        self.assertIn("conflict with \"kubectl-replace\"", p.stderr)
+        if since >= 30:
+            said("created", "create", "cronjob", "c", "--image=" + BUSYBOX, "--schedule=*/5 * * * *", "--", "true")
+            said("created", "create", "pdb", "p", "--selector=app=seen", "--min-available=1")
+            said("created", "create", "job", "twice", "--from=cronjob/c")
+            self.assertRegex(self.k("get", "deployment", "web", "--subresource=scale").stdout, r"web +1 +1 ")
+            self.assertEqual(self.k("create", "token", "default").stdout.count("."), 2)
+            said("system:masters", "auth", "whoami")
+            said("", "debug", "seen", "--image=" + BUSYBOX, "--target=seen", "--container=look", "--", "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline")
+            eventually(lambda: "netexec" in self.k("logs", "seen", "-c", "look").stdout, 60, "the debugger sees its target's processes")
+            said("metadata", "explain", "hpa", "--api-version=autoscaling/v2")
+        said("deleted", "delete", "deployment", "web", "--cascade=orphan")
+        self.assertIn("web-", self.k("get", "rs", "-l", "app=web", "-o", "name").stdout)
+        said("deleted", "delete", "rs,jobs,services,hpa", "--all", "--timeout=60s")
+        said("deleted", "delete", "pod", "seen", "--now")
+
     def test_auth_can_i(self):
         self.assertEqual(self.k("auth", "can-i", "create", "pods").stdout.strip(), "yes")
         p = self.k("auth", "can-i", "delete", "nodes", "--as=system:serviceaccount:verbs:default", check=False)

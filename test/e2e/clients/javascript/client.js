@@ -158,6 +158,13 @@ spec:
   assert.equal(answered.out, 'got hello\n');
   assert.equal(answered.status.status, 'Success');
   ok('exec');
+  const page = new Text(), request = new PassThrough();
+  const forward = await new k8s.PortForward(config).portForward(namespace, pod, [8080], page, null, request);
+  const over = new Promise((resolve) => forward.on('close', resolve));
+  request.write('GET /hostname HTTP/1.0\r\n\r\n');
+  await over;
+  assert.equal(page.text.split('\r\n\r\n').at(-1), pod);
+  ok('port-forward');
   await apps.deleteNamespacedDeployment({ name: 'js', namespace, propagationPolicy: 'Foreground' });
   const end = Date.now() + 60000;
   while ((await core.listNamespacedPod({ namespace, labelSelector: 'app=js' })).items.length) {
