@@ -57,8 +57,8 @@ class Helm(unittest.TestCase):
         chart = os.path.join(HERE, "chart")
         try:
             self.helm("lint", chart, "--set", "image=" + AGNHOST)
-            # --dry-run=server asks the cluster for its kinds and validates against its OpenAPI.
-            self.assertIn("kind: Deployment", self.helm("install", "web", chart, "--dry-run=server", "--set", "image=" + AGNHOST).stdout)
+            # --dry-run=server asks the cluster for its kinds, of which the chart's own is none yet, and validates against its OpenAPI.
+            self.assertIn("kind: Deployment", self.helm("install", "web", chart, "--dry-run=server", "--set", "gadget=false,image=" + AGNHOST).stdout)
             self.helm("install", "web", chart, "--create-namespace", "--wait", "--timeout=120s", "--set", "image=" + AGNHOST)
             self.assertEqual(self.greeting(), ({"hello"}, 2))
             self.assertEqual(self.cluster.get("job", "web-before", "-n", "charts")["status"].get("succeeded"), 1)
@@ -71,6 +71,11 @@ class Helm(unittest.TestCase):
             self.assertNotEqual(p.returncode, 0)
             self.assertIn("spec.replicas", p.stderr)
             self.assertEqual(self.cluster.get("deployment", "web", "-n", "charts")["spec"]["replicas"], 3)
+            # One whose hook fails, and one that a custom resource's schema forbids.
+            p = self.helm("upgrade", "web", chart, "--reuse-values", "--set", "hook=false", "--wait", "--timeout=60s", check=False)
+            self.assertIn("post-upgrade hooks failed", p.stderr)
+            p = self.helm("upgrade", "web", chart, "--reuse-values", "--set", "size=0", check=False)
+            self.assertIn("spec.size in body should be greater than or equal to 1", p.stderr)
             self.helm("rollback", "web", "1", "--wait", "--timeout=120s")
             eventually(lambda: self.greeting() == ({"hello"}, 2), 30, "the first release's pods alone")
             releases = json.loads(self.helm("list", "-o", "json").stdout)
@@ -78,12 +83,16 @@ class Helm(unittest.TestCase):
             history = json.loads(self.helm("history", "web", "-o", "json").stdout)
             self.assertEqual(history[-1]["description"], "Rollback to 1")
             self.assertIn("greeting: hello", self.helm("get", "manifest", "web").stdout.replace('"', ""))
+            self.helm("uninstall", "web", "--keep-history", "--wait", "--timeout=60s")
+            self.helm("rollback", "web", "1", "--wait", "--timeout=120s")
+            self.assertEqual(self.cluster.get("gadget", "web", "-n", "charts")["spec"], {"size": 1})
             self.helm("uninstall", "web", "--wait", "--timeout=60s")
-            left = self.cluster.get("deployments,services,replicasets,pods", "-n", "charts")["items"]
-            self.assertEqual([i["kind"] + " " + i["metadata"]["name"] for i in left if not i["metadata"]["name"].startswith("web-before")], [])
+            left = self.cluster.get("deployments,services,replicasets,pods,gadgets", "-n", "charts")["items"]
+            self.assertEqual([i["kind"] + " " + i["metadata"]["name"] for i in left if not i["metadata"]["name"].startswith(("web-before", "web-after"))], [])  # hooks are nobody's to remove
             self.assertEqual(json.loads(self.helm("list", "-o", "json").stdout), [])
         finally:
             self.cluster.kubectl("delete", "namespace", "charts", "--ignore-not-found", "--timeout=120s", timeout=150)
+            self.cluster.kubectl("delete", "crd", "gadgets.charts.example.com", "--ignore-not-found", "--timeout=60s")
 
 
 class Kustomize(unittest.TestCase):
