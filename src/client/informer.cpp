@@ -1,4 +1,4 @@
-#include <onebin/client/informer.hpp>
+#include <onebin/client/informers.hpp>
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
@@ -15,6 +15,12 @@ void append(std::string& query, std::string_view key, std::string_view value) {
   if (value.empty()) return;
   if (!query.empty()) query.push_back('&');
   query.append(key).append("=").append(escape_query(value));
+}
+
+bool same_version(const Bytes& a, const Bytes& b) {
+  if (a == b) return true;
+  auto left = peek(*a), right = peek(*b);
+  return left && right && left->resource_version == right->resource_version;
 }
 }  // namespace
 
@@ -37,6 +43,31 @@ RawInformer::~RawInformer() = default;
 void RawInformer::add_handler(Handler handler) {
   for (const auto& [key, item] : items_) handler(key, nullptr, item.object);
   handlers_.push_back(std::move(handler));
+}
+
+const Index::Keys& Index::operator[](std::string_view value) const {
+  static const Keys none;
+  auto at = keys_.find(value);
+  return at == keys_.end() ? none : at->second;
+}
+
+void Index::change(std::string_view key, const Bytes& before, const Bytes& now) {
+  std::string old = before ? value_of_(*before) : std::string(), fresh = now ? value_of_(*now) : std::string();
+  if (old != fresh) {
+    if (auto at = keys_.find(old); at != keys_.end()) {
+      at->second.erase(key);
+      if (at->second.empty()) keys_.erase(at);
+    }
+  }
+  if (!fresh.empty()) keys_[std::move(fresh)].insert(key);
+}
+
+const Index& RawInformer::index(Index::ValueOf value_of) {
+  for (const auto& i : indexes_)
+    if (i->value_of_ == value_of) return *i;
+  indexes_.push_back(std::make_unique<Index>(value_of));
+  for (const auto& [key, item] : items_) indexes_.back()->change(key, nullptr, item.object);
+  return *indexes_.back();
 }
 
 void RawInformer::start() { group_.spawn(run()); }
@@ -131,7 +162,7 @@ Result<void> RawInformer::apply_initial(const WatchEvent& event, std::map<std::s
   if (event.type != WatchType::Bookmark) {
     std::string key = object_key(h->namespace_, h->name);
     if (event.type == WatchType::Deleted) fresh.erase(key);
-    else fresh[std::move(key)] = CachedObject{event.object, std::string(h->resource_version)};
+    else fresh[std::move(key)] = CachedObject{event.object};
     return {};
   }
   initial = false;
@@ -146,12 +177,9 @@ void RawInformer::replace(std::map<std::string, CachedObject, std::less<>> fresh
   std::vector<std::string> gone;
   for (const auto& [key, item] : items_)
     if (!fresh.count(key)) gone.push_back(key);
-  for (const auto& key : gone) erase(key);
-  for (auto& [key, item] : fresh) {
-    auto at = items_.find(key);
-    if (at != items_.end() && at->second.resource_version == item.resource_version) continue;
-    store(key, std::move(item.object), std::move(item.resource_version));
-  }
+  for (const auto& key : gone) erase(key, get(key));
+  for (auto& [key, item] : fresh)
+    if (Bytes held = get(key); !held || !same_version(held, item.object)) store(key, std::move(item.object));
 }
 
 Result<void> RawInformer::apply(const WatchEvent& event) {
@@ -162,27 +190,35 @@ Result<void> RawInformer::apply(const WatchEvent& event) {
   if (event.type == WatchType::Bookmark) return {};
   std::string key = object_key(h->namespace_, h->name);
   if (event.type == WatchType::Deleted) {
-    // The last state of the object is what handlers get as `before`.
-    auto it = items_.find(key);
-    if (it != items_.end()) it->second.object = event.object;
-    erase(key);
+    erase(key, event.object);
   } else {
-    store(std::move(key), event.object, std::string(h->resource_version));
+    store(std::move(key), event.object);
   }
   return {};
 }
 
-void RawInformer::store(std::string key, Bytes object, std::string resource_version) {
-  CachedObject& slot = items_[key];
-  Bytes before = std::exchange(slot.object, object);
-  slot.resource_version = std::move(resource_version);
-  for (const auto& h : handlers_) h(key, before, object);
+void RawInformer::store(std::string key, Bytes object) {
+  auto at = items_.try_emplace(std::move(key)).first;
+  Bytes before = std::exchange(at->second.object, object);
+  for (const auto& i : indexes_) i->change(at->first, before, object);
+  for (const auto& h : handlers_) h(at->first, before, object);
 }
 
-void RawInformer::erase(const std::string& key) {
+// Handlers get the object's last state as `before`.
+void RawInformer::erase(const std::string& key, const Bytes& last) {
   auto node = items_.extract(key);
   if (node.empty()) return;
-  for (const auto& h : handlers_) h(node.key(), node.mapped().object, nullptr);
+  for (const auto& i : indexes_) i->change(node.key(), node.mapped().object, nullptr);
+  for (const auto& h : handlers_) h(node.key(), last, nullptr);
+}
+
+void Informers::start() {
+  started_ = true;
+  for (auto& [name, informer] : informers_) informer->start();
+}
+
+async::Task<void> Informers::stop() {
+  for (auto& [name, informer] : informers_) co_await informer->stop();
 }
 
 }  // namespace onebin::client

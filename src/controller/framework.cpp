@@ -7,13 +7,6 @@ namespace {
 constexpr Duration kExpectationLife = 5min;
 }
 
-void Informers::start() {
-  for (auto& [name, informer] : informers_) informer->start();
-}
-async::Task<void> Informers::stop() {
-  for (auto& [name, informer] : informers_) co_await informer->stop();
-}
-
 Controller::Controller(Context& context, std::string name)
     : context_(context), name_(std::move(name)), client_(context.transport_of("system:serviceaccount:kube-system:" + name_), "kube-controller-manager"),
       events_(client_, name_, ""), group_(name_) {}

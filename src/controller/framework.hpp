@@ -5,7 +5,8 @@
 #include <onebin/async/group.hpp>
 #include <onebin/async/loop.hpp>
 #include <onebin/client/events.hpp>
-#include <onebin/client/informer.hpp>
+#include <onebin/client/informers.hpp>
+#include <onebin/client/objects.hpp>
 #include <onebin/client/workqueue.hpp>
 #include <onebin/controller/manager.hpp>
 
@@ -18,27 +19,9 @@
 namespace onebin::controller {
 
 using client::Client;
+using client::Informers;
 using client::PatchType;
 using client::ReconcileResult;
-
-// One informer a resource for all controllers, made on first use, started together.
-class Informers {
- public:
-  explicit Informers(Client& client) : client_(client) {}
-  template <class T>
-  client::Informer<T>& get() {
-    const auto& r = api::resource_of<T>();
-    auto& slot = informers_[r.api_version() + "/" + std::string(r.plural)];
-    if (!slot) slot = std::make_unique<client::Informer<T>>(client_);
-    return static_cast<client::Informer<T>&>(*slot);
-  }
-  void start();
-  async::Task<void> stop();
-
- private:
-  Client& client_;
-  std::map<std::string, std::unique_ptr<client::RawInformer>> informers_;
-};
 
 // What every controller is made with. Outlives them.
 struct Context {
@@ -88,39 +71,20 @@ using Controllers = std::vector<std::unique_ptr<Controller>>;
 template <class T>
 class OwnerIndex {
  public:
-  explicit OwnerIndex(client::Informer<T>& informer) : informer_(informer) {
-    informer.on_event([this](const std::string& key, const T* before, const T* now) {
-      if (before) remove(owner_of(*before), key);
-      if (now) keys_[owner_of(*now)].insert(key);
-    });
-  }
+  explicit OwnerIndex(client::Informer<T>& informer) : informer_(informer), keys_(informer.index(client::controller_of)) {}
   std::vector<T> owned_by(const std::string& uid) const { return decode(uid); }
   // Objects of the namespace without a controller.
   std::vector<T> orphans(const std::string& ns) const { return decode("/" + ns); }
 
-  static std::string owner_of(const T& object) {
-    for (const auto& o : object.metadata.owner_references)
-      if (o.controller && *o.controller) return o.uid;
-    return "/" + object.metadata.namespace_;
-  }
-
  private:
-  void remove(const std::string& owner, const std::string& key) {
-    auto it = keys_.find(owner);
-    if (it == keys_.end()) return;
-    it->second.erase(key);
-    if (it->second.empty()) keys_.erase(it);
-  }
   std::vector<T> decode(const std::string& owner) const {
     std::vector<T> out;
-    auto it = keys_.find(owner);
-    if (it == keys_.end()) return out;
-    for (const auto& key : it->second)
+    for (auto key : keys_[owner])
       if (auto object = informer_.get(key)) out.push_back(std::move(*object));
     return out;
   }
   client::Informer<T>& informer_;
-  std::map<std::string, std::set<std::string>> keys_;
+  const client::Index& keys_;
 };
 
 // What a controller has asked for and not seen yet: until its creations and deletions have come back through the informer

@@ -65,6 +65,7 @@ class Manager::Impl {
     for (const Maker& m : kMakers)
       if (!options_.disabled.count(m.name)) controllers_.push_back(m.make(context_));
   }
+  Informers& informers() { return informers_; }
   void start() {
     for (auto& c : controllers_) c->start();
     informers_.start();
@@ -90,6 +91,7 @@ std::vector<std::string> controller_names() {
 
 Manager::Manager(TransportOf transport_of, Options options) : impl_(std::make_unique<Impl>(std::move(transport_of), std::move(options))) {}
 Manager::~Manager() = default;
+client::Informers& Manager::informers() { return impl_->informers(); }
 void Manager::start() { impl_->start(); }
 async::Task<void> Manager::stop() { return impl_->stop(); }
 

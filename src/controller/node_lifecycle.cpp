@@ -87,10 +87,6 @@ class NodeLifecycle final : public Controller {
       // Only a node that was given up is looked at again at once; a live one when its time would be up.
       if (late) queue_.add(name);
     });
-    pods_.on_event([this](const std::string& key, const Pod* before, const Pod* now) {
-      if (before && before->spec.node_name != (now ? now->spec.node_name : "")) on_node_[before->spec.node_name].erase(key);
-      if (now && !now->spec.node_name.empty()) on_node_[now->spec.node_name].insert(key);
-    });
   }
 
  private:
@@ -161,9 +157,7 @@ class NodeLifecycle final : public Controller {
 
   // Pods of a node that is not ready are not ready either: Services leave them out.
   async::Task<void> mark_pods(std::string node) {
-    auto it = on_node_.find(node);
-    if (it == on_node_.end()) co_return;
-    std::vector<std::string> keys(it->second.begin(), it->second.end());
+    std::vector<std::string> keys(on_node_[node].begin(), on_node_[node].end());
     for (const auto& key : keys) {
       std::optional<Pod> p = pods_.get(key);
       if (!p || !is_ready(*p)) continue;
@@ -179,7 +173,7 @@ class NodeLifecycle final : public Controller {
   client::Informer<Lease>& leases_;
   client::Informer<Pod>& pods_;
   std::map<std::string, SteadyTime> beats_;  // by our own clock: a node's may differ
-  std::map<std::string, std::set<std::string>> on_node_;
+  const client::Index& on_node_ = pods_.index(client::node_of);
 };
 
 // NoExecute taints: pods that do not tolerate them go at once, those that do for a time after it.
@@ -197,17 +191,14 @@ class TaintEviction final : public Controller {
       if (it == taints_.end() ? taints.empty() : it->second == taints) return;
       if (taints.empty()) taints_.erase(key);
       else taints_[key] = taints;
-      for (const auto& pod : on_node_[key]) queue_.add(pod);
+      for (auto pod : on_node_[key]) queue_.add(std::string(pod));
     });
-    pods_.on_event([this](const std::string& key, const Pod* before, const Pod* now) {
-      if (before && (!now || before->spec.node_name != now->spec.node_name)) on_node_[before->spec.node_name].erase(key);
+    pods_.on_event([this](const std::string& key, const Pod*, const Pod* now) {
       if (!now) {
         due_.erase(key);
         return;
       }
-      if (now->spec.node_name.empty()) return;
-      on_node_[now->spec.node_name].insert(key);
-      if (taints_.count(now->spec.node_name)) queue_.add(key);
+      if (!now->spec.node_name.empty() && taints_.count(now->spec.node_name)) queue_.add(key);
     });
   }
 
@@ -277,7 +268,7 @@ class TaintEviction final : public Controller {
   client::Informer<v1::Node>& nodes_;
   client::Informer<Pod>& pods_;
   std::map<std::string, std::vector<v1::Taint>> taints_;
-  std::map<std::string, std::set<std::string>> on_node_;
+  const client::Index& on_node_ = pods_.index(client::node_of);
   std::map<std::string, SteadyTime> due_;
 };
 
@@ -289,13 +280,11 @@ class PodGarbage final : public Controller {
     needs(pods_);
     nodes_.add_handler([this](const std::string& key, const Bytes&, const Bytes& now) {
       if (now) return;
-      for (const auto& pod : on_node_[key]) queue_.add_after(pod, kQuarantine);
+      for (auto pod : on_node_[key]) queue_.add_after(std::string(pod), kQuarantine);
     });
-    pods_.on_event([this](const std::string& key, const Pod* before, const Pod* now) {
-      if (before && (!now || before->spec.node_name != now->spec.node_name)) on_node_[before->spec.node_name].erase(key);
+    pods_.on_event([this](const std::string& key, const Pod*, const Pod* now) {
       if (!now) return;
       if (!now->spec.node_name.empty()) {
-        on_node_[now->spec.node_name].insert(key);
         if (!nodes_.RawInformer::get(now->spec.node_name)) queue_.add_after(key, kQuarantine);
       } else if (now->metadata.deletion_timestamp) {
         queue_.add(key);
@@ -334,7 +323,7 @@ class PodGarbage final : public Controller {
 
   client::Informer<v1::Node>& nodes_;
   client::Informer<Pod>& pods_;
-  std::map<std::string, std::set<std::string>> on_node_;
+  const client::Index& on_node_ = pods_.index(client::node_of);
 };
 
 }  // namespace

@@ -9,7 +9,7 @@ namespace {
 
 // More important first: higher priority, then earlier start.
 bool more_important(const PodInfoPtr& a, const PodInfoPtr& b) {
-  if (a->priority != b->priority) return a->priority > b->priority;
+  if (a->shape->priority != b->shape->priority) return a->shape->priority > b->shape->priority;
   auto start = [](const PodInfoPtr& p) { return p->start_time ? p->start_time : std::numeric_limits<std::int64_t>::max(); };
   return start(a) < start(b);
 }
@@ -20,7 +20,7 @@ void split_by_budget(const std::vector<PodInfoPtr>& pods, std::vector<Disruption
   for (const auto& p : pods) {
     bool violates = false;
     for (auto& b : budgets) {
-      if (b.ns != p->ns || b.selector.empty() || !b.selector.matches(*p->labels)) continue;
+      if (b.ns != p->shape->ns || b.selector.empty() || !b.selector.matches(p->shape->labels)) continue;
       if (--b.allowed < 0) violates = true;
     }
     (violates ? violating : others).push_back(p);
@@ -32,7 +32,7 @@ std::optional<PreemptionPlan> victims_on(const Cycle& base, const PodInfo& pod, 
   NodeInfo node = original;
   std::vector<PodInfoPtr> candidates;
   for (const auto& [uid, p] : original.pods)
-    if (p->priority < pod.priority) candidates.push_back(p);
+    if (p->shape->priority < pod.shape->priority) candidates.push_back(p);
   if (candidates.empty()) return std::nullopt;
   for (const auto& p : candidates) {
     cycle.remove_pod(*p, node);
@@ -64,10 +64,10 @@ std::optional<PreemptionPlan> victims_on(const Cycle& base, const PodInfo& pod, 
 // Upstream's order of harm: budgets broken, highest victim's priority, sum of priorities, number of victims, latest start.
 auto harm(const PreemptionPlan& p) {
   std::int64_t sum = 0, latest = 0;
-  for (const auto& v : p.victims) sum += static_cast<std::int64_t>(v->priority) + (1ll << 31);
-  int highest = p.victims.empty() ? std::numeric_limits<int>::min() : p.victims.front()->priority;
+  for (const auto& v : p.victims) sum += static_cast<std::int64_t>(v->shape->priority) + (1ll << 31);
+  int highest = p.victims.empty() ? std::numeric_limits<int>::min() : p.victims.front()->shape->priority;
   for (const auto& v : p.victims)
-    if (v->priority == highest) latest = std::max(latest, v->start_time);
+    if (v->shape->priority == highest) latest = std::max(latest, v->start_time);
   return std::tuple(p.pdb_violations, highest, sum, p.victims.size(), -latest, p.node);
 }
 
@@ -85,7 +85,7 @@ std::optional<PreemptionPlan> plan_preemption(const Plugins& plugins, const PodI
     // Victims of an earlier attempt that are still ending: wait for them rather than end more.
     if (pod.requirements && pod.requirements->nominated_node == name)
       for (const auto& [uid, p] : node->second.pods)
-        if (p->terminating && p->priority < pod.priority) return std::nullopt;
+        if (p->terminating && p->shape->priority < pod.shape->priority) return std::nullopt;
     std::optional<PreemptionPlan> plan = victims_on(base, pod, node->second, budgets);
     if (plan && !plan->victims.empty() && (!best || harm(*plan) < harm(*best))) best = std::move(plan);
   }

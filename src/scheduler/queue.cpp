@@ -18,13 +18,13 @@ Duration SchedulingQueue::backoff(int attempts) { return std::min(kInitialBackof
 void SchedulingQueue::leave(const std::string& uid, Entry& e) {
   if (e.timer) async::Loop::current().cancel_timer(e.timer);
   e.timer = 0;
-  if (e.where == Where::Active) active_.erase({-e.pod->priority, e.sequence, uid});
+  if (e.where == Where::Active) active_.erase({-e.pod->shape->priority, e.sequence, uid});
 }
 
 void SchedulingQueue::activate(const std::string& uid, Entry& e) {
   leave(uid, e);
   e.where = Where::Active;
-  active_.insert({-e.pod->priority, e.sequence, uid});
+  active_.insert({-e.pod->shape->priority, e.sequence, uid});
   waiters_.wake_one();
 }
 

@@ -39,7 +39,8 @@ class Scheduler::Impl {
  public:
   Impl(client::Client& client, Options options)
       : client_(client), options_(std::move(options)), rng_(options_.rng ? *options_.rng : system_rng()), plugins_(default_plugins()),
-        nodes_(client), namespaces_(client), pods_(client), budgets_(client), volumes_(client), events_(client, options_.scheduler_name, ""), bindings_(kBindings),
+        own_(client), informers_(options_.informers ? *options_.informers : own_), nodes_(informers_.get<v1::Node>()), namespaces_(informers_.get<v1::Namespace>()),
+        pods_(informers_.get<v1::Pod>()), budgets_(informers_.get<api::policy::v1::PodDisruptionBudget>()), volumes_(client, informers_), events_(client, options_.scheduler_name, ""), bindings_(kBindings),
         group_("scheduler") {
     snapshot_.nodes = &cache_;
     snapshot_.volumes = &volumes_;
@@ -57,11 +58,8 @@ class Scheduler::Impl {
     });
     pods_.on_event([this](const std::string&, const v1::Pod* before, const v1::Pod* now) { on_pod(before, now); });
     events_.start();
-    nodes_.start();
-    namespaces_.start();
-    pods_.start();
-    budgets_.start();
     volumes_.start([this] { queue_.move_all(); });
+    own_.start();
     group_.spawn(run());
   }
 
@@ -69,11 +67,7 @@ class Scheduler::Impl {
     queue_.close();
     group_.cancel();
     co_await group_.join();
-    co_await pods_.stop();
-    co_await nodes_.stop();
-    co_await namespaces_.stop();
-    co_await budgets_.stop();
-    co_await volumes_.stop();
+    co_await own_.stop();
     co_await events_.stop();
   }
 
@@ -98,7 +92,7 @@ class Scheduler::Impl {
     if (assigned) {
       queue_.remove(p.metadata.uid);
       bool fresh = !before || before->spec.node_name.empty();
-      put(std::make_shared<const PodInfo>(pod_info(p, labels_)));
+      put(std::make_shared<const PodInfo>(pod_info(p, shapes_)));
       if (fresh || before->metadata.labels != p.metadata.labels) queue_.move_all();
       return;
     }
@@ -113,7 +107,7 @@ class Scheduler::Impl {
       return;
     }
     if (assumed_.count(p.metadata.uid)) return;
-    auto info = std::make_shared<const PodInfo>(pending_pod_info(p, labels_));
+    auto info = std::make_shared<const PodInfo>(pending_pod_info(p, shapes_));
     bool gated = std::any_of(plugins_.begin(), plugins_.end(), [&](const auto& g) { return g->pre_enqueue(*info).has_value(); });
     bool may_help = !before || !(before->spec == now->spec) || before->metadata.labels != now->metadata.labels;
     if (before) queue_.update(std::move(info), gated, may_help);
@@ -122,7 +116,7 @@ class Scheduler::Impl {
 
   void put(PodInfoPtr pod) {
     drop(pod->uid);
-    where_[pod->uid] = pod->node_name;
+    where_[pod->uid] = pod;
     NodeInfo& node = cache_[pod->node_name];
     node.name = pod->node_name;
     node.add(std::move(pod));
@@ -131,12 +125,13 @@ class Scheduler::Impl {
     assumed_.erase(uid);
     auto it = where_.find(uid);
     if (it == where_.end()) return false;
-    auto node = cache_.find(it->second);
+    PodInfoPtr pod = std::move(it->second);  // its uid is the keys'
+    where_.erase(it);
+    auto node = cache_.find(pod->node_name);
     if (node != cache_.end()) {
-      node->second.remove(uid);
+      node->second.remove(pod->uid);
       if (!node->second.known && node->second.pods.empty()) cache_.erase(node);
     }
-    where_.erase(it);
     return true;
   }
 
@@ -159,7 +154,7 @@ class Scheduler::Impl {
         group_.spawn(unschedulable(pod, std::move(failed)));
       } else {
         NodeVolumes volumes;
-        if (!pod->claims.empty()) volumes = volumes_.assume(*pod, cache_[node]);
+        if (!pod->shape->claims.empty()) volumes = volumes_.assume(*pod, cache_[node]);
         assume(pod, node);
         if (volumes.bindings.empty() && volumes.provisions.empty()) group_.spawn(bind(pod, node));
         else group_.spawn(bind_with_volumes(pod, node, std::move(volumes)));
@@ -219,20 +214,20 @@ class Scheduler::Impl {
     if (!assumed_.count(pod->uid)) co_return;
     drop(pod->uid);
     queue_.failed(pod, true);
-    events_.event({"v1", "Pod", pod->ns, pod->name, pod->uid, "", ""}, "Warning", "FailedScheduling",
+    events_.event({"v1", "Pod", pod->shape->ns, pod->name, pod->uid, "", ""}, "Warning", "FailedScheduling",
                   "running PreBind plugin \"VolumeBinding\": binding volumes: " + r.status().message());
   }
 
   async::Task<void> bind(PodInfoPtr pod, std::string node) {
     v1::Binding b;
     b.metadata.name = pod->name;
-    b.metadata.namespace_ = pod->ns;
+    b.metadata.namespace_ = pod->shape->ns;
     b.metadata.uid = pod->uid;
     b.target.kind = "Node";
     b.target.name = node;
-    auto r = co_await async::with_timeout(kWriteLimit, client_.create_sub<api::meta::v1::Status>(api::resource_of<v1::Pod>(), pod->ns, pod->name, "binding", std::move(b)));
+    auto r = co_await async::with_timeout(kWriteLimit, client_.create_sub<api::meta::v1::Status>(api::resource_of<v1::Pod>(), pod->shape->ns, pod->name, "binding", std::move(b)));
     bindings_.release();
-    client::ObjectRef ref{"v1", "Pod", pod->ns, pod->name, pod->uid, "", ""};
+    client::ObjectRef ref{"v1", "Pod", pod->shape->ns, pod->name, pod->uid, "", ""};
     if (r) {
       attempts("scheduled");
       events_.event(ref, "Normal", "Scheduled", "Successfully assigned " + pod->key() + " to " + node);
@@ -258,7 +253,7 @@ class Scheduler::Impl {
     queue_.failed(pod, false);
     if (!plan && nodes) message += " preemption: 0/" + std::to_string(nodes) + " nodes are available: " + std::to_string(nodes) +
                                    (helpable(failed) ? " No preemption victims found for incoming pod." : " Preemption is not helpful for scheduling.");
-    client::ObjectRef ref{"v1", "Pod", pod->ns, pod->name, pod->uid, "", ""};
+    client::ObjectRef ref{"v1", "Pod", pod->shape->ns, pod->name, pod->uid, "", ""};
     events_.event(ref, "Warning", "FailedScheduling", message);
     nlohmann::json condition = {{"type", "PodScheduled"}, {"status", "False"}, {"reason", "Unschedulable"}, {"message", message}};
     condition["lastTransitionTime"] = format_rfc3339(async::Loop::current().clock().wall());
@@ -266,7 +261,7 @@ class Scheduler::Impl {
     patch["metadata"]["uid"] = pod->uid;
     patch["status"]["conditions"] = nlohmann::json::array({condition});
     if (plan) patch["status"]["nominatedNodeName"] = plan->node;
-    auto r = co_await async::with_timeout(kWriteLimit, client_.patch<v1::Pod>(pod->ns, pod->name, client::PatchType::StrategicMerge, patch.dump(), "status"));
+    auto r = co_await async::with_timeout(kWriteLimit, client_.patch<v1::Pod>(pod->shape->ns, pod->name, client::PatchType::StrategicMerge, patch.dump(), "status"));
     if (!r && !r.is(Reason::NotFound) && !r.is(Reason::Cancelled)) log_warn("pod condition not written", {{"pod", pod->key()}, {"error", r.status()}});
     if (plan && r) co_await preempt(pod, std::move(*plan));
   }
@@ -280,13 +275,13 @@ class Scheduler::Impl {
       nlohmann::json patch;
       patch["metadata"]["uid"] = victim->uid;
       patch["status"]["conditions"] = nlohmann::json::array({condition});
-      auto marked = co_await async::with_timeout(kWriteLimit, client_.patch<v1::Pod>(victim->ns, victim->name, client::PatchType::StrategicMerge, patch.dump(), "status"));
+      auto marked = co_await async::with_timeout(kWriteLimit, client_.patch<v1::Pod>(victim->shape->ns, victim->name, client::PatchType::StrategicMerge, patch.dump(), "status"));
       if (!marked) log_debug("victim not marked", {{"pod", victim->key()}, {"error", marked.status()}});
       client::DeleteOptions options;
       options.uid = victim->uid;
-      auto gone = co_await async::with_timeout(kWriteLimit, client_.remove<v1::Pod>(victim->ns, victim->name, options));
+      auto gone = co_await async::with_timeout(kWriteLimit, client_.remove<v1::Pod>(victim->shape->ns, victim->name, options));
       if (!gone && !gone.is(Reason::NotFound)) log_warn("preemption failed", {{"pod", victim->key()}, {"error", gone.status()}});
-      events_.event({"v1", "Pod", victim->ns, victim->name, victim->uid, "", ""}, "Normal", "Preempted", why);
+      events_.event({"v1", "Pod", victim->shape->ns, victim->name, victim->uid, "", ""}, "Normal", "Preempted", why);
     }
   }
 
@@ -310,18 +305,20 @@ class Scheduler::Impl {
   Options options_;
   Rng& rng_;
   Plugins plugins_;
-  LabelPool labels_;
+  ShapePool shapes_;
   std::map<std::string, NodeInfo> cache_;
-  std::map<std::string, std::string> where_;  // pod uid -> node
+  std::map<std::string_view, PodInfoPtr> where_;  // assigned pods by uid, which is the pod's
   std::set<std::string> assumed_;             // placed by us, not seen bound yet
   std::map<std::string, Labels> namespace_labels_;
   Snapshot snapshot_;
   SchedulingQueue queue_;
   std::string next_node_;
-  client::Informer<v1::Node> nodes_;
-  client::Informer<v1::Namespace> namespaces_;
-  client::Informer<v1::Pod> pods_;
-  client::Informer<api::policy::v1::PodDisruptionBudget> budgets_;
+  client::Informers own_;
+  client::Informers& informers_;
+  client::Informer<v1::Node>& nodes_;
+  client::Informer<v1::Namespace>& namespaces_;
+  client::Informer<v1::Pod>& pods_;
+  client::Informer<api::policy::v1::PodDisruptionBudget>& budgets_;
   VolumeBinder volumes_;
   client::EventRecorder events_;
   async::Semaphore bindings_;

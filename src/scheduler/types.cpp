@@ -72,11 +72,11 @@ AffinityTerm affinity_term(const v1::Pod& pod, const v1::PodAffinityTerm& t) {
   return out;
 }
 
-void read_affinity(const v1::Pod& pod, PodInfo& info, PodRequirements* req) {
+void read_affinity(const v1::Pod& pod, PodShape& shape, PodRequirements* req) {
   if (!pod.spec.affinity) return;
   const auto& a = *pod.spec.affinity;
   if (a.pod_anti_affinity) {
-    for (const auto& t : a.pod_anti_affinity->required_during_scheduling_ignored_during_execution) info.anti_affinity.push_back(affinity_term(pod, t));
+    for (const auto& t : a.pod_anti_affinity->required_during_scheduling_ignored_during_execution) shape.anti_affinity.push_back(affinity_term(pod, t));
   }
   if (!req) return;
   if (a.pod_anti_affinity) {
@@ -180,19 +180,20 @@ Resources pod_requests(const v1::Pod& pod) {
   return total;
 }
 
-PodInfo pod_info(const v1::Pod& pod, LabelPool& pool) {
+PodInfo pod_info(const v1::Pod& pod, ShapePool& pool) {
   PodInfo p;
-  p.ns = pod.metadata.namespace_;
+  PodShape s;
+  s.ns = pod.metadata.namespace_;
   p.name = pod.metadata.name;
   p.uid = pod.metadata.uid;
   p.node_name = pod.spec.node_name;
-  p.labels = pool.intern(pod.metadata.labels);
+  s.labels = pod.metadata.labels;
   for (const auto& o : pod.metadata.owner_references)
-    if (o.controller && *o.controller) p.owner_uid = o.uid;
-  p.priority = pod.spec.priority ? *pod.spec.priority : 0;
+    if (o.controller && *o.controller) s.owner_uid = o.uid;
+  s.priority = pod.spec.priority ? *pod.spec.priority : 0;
   p.terminating = static_cast<bool>(pod.metadata.deletion_timestamp);
   if (pod.status.start_time) p.start_time = pod.status.start_time.unix_seconds();
-  p.requests = pod_requests(pod);
+  s.requests = pod_requests(pod);
   Resources nonzero = sum_containers(pod, [](const auto& c) {
     Resources r = Resources::from(c.resources.requests);
     if (!c.resources.requests.count("cpu")) r.milli_cpu = kDefaultMilliCpu;
@@ -200,25 +201,26 @@ PodInfo pod_info(const v1::Pod& pod, LabelPool& pool) {
     return r;
   });
   finish(pod, nonzero);
-  p.nonzero_cpu = nonzero.milli_cpu;
-  p.nonzero_memory = nonzero.memory;
+  s.nonzero_cpu = nonzero.milli_cpu;
+  s.nonzero_memory = nonzero.memory;
   auto ports = [&](const auto& containers, bool only_sidecars) {
     for (const auto& c : containers) {
       if (only_sidecars && !is_sidecar(c)) continue;
       for (const auto& port : c.ports)
         if (port.host_port > 0)
-          p.ports.push_back({port.host_ip.empty() ? "0.0.0.0" : port.host_ip, port.protocol.empty() ? "TCP" : port.protocol, port.host_port});
+          s.ports.push_back({port.host_ip.empty() ? "0.0.0.0" : port.host_ip, port.protocol.empty() ? "TCP" : port.protocol, port.host_port});
     }
   };
   for (const auto& v : pod.spec.volumes)
-    if (std::string claim = client::claim_name(p.name, v); !claim.empty()) p.claims.push_back(client::object_key(p.ns, claim));
+    if (std::string claim = client::claim_name(p.name, v); !claim.empty()) s.claims.push_back(client::object_key(s.ns, claim));
   ports(pod.spec.containers, false);
   ports(pod.spec.init_containers, true);
-  read_affinity(pod, p, nullptr);
+  read_affinity(pod, s, nullptr);
+  p.shape = pool.intern(std::move(s));
   return p;
 }
 
-PodInfo pending_pod_info(const v1::Pod& pod, LabelPool& pool) {
+PodInfo pending_pod_info(const v1::Pod& pod, ShapePool& pool) {
   PodInfo p = pod_info(pod, pool);
   auto req = std::make_shared<PodRequirements>();
   req->node_selector = pod.spec.node_selector;
@@ -228,11 +230,11 @@ PodInfo pending_pod_info(const v1::Pod& pod, LabelPool& pool) {
   for (const auto& c : pod.spec.init_containers) req->images.push_back(c.image);
   for (const auto& g : pod.spec.scheduling_gates) req->gates.push_back(g.name);
   for (const auto& v : pod.spec.volumes)
-    if (v.ephemeral) req->own_claims.insert(client::object_key(p.ns, client::claim_name(p.name, v)));
+    if (v.ephemeral) req->own_claims.insert(client::object_key(p.shape->ns, client::claim_name(p.name, v)));
   req->nominated_node = pod.status.nominated_node_name;
   req->never_preempts = pod.spec.preemption_policy && *pod.spec.preemption_policy == "Never";
-  p.anti_affinity.clear();
-  read_affinity(pod, p, req.get());
+  PodShape unused;
+  read_affinity(pod, unused, req.get());
   p.requirements = std::move(req);
   return p;
 }
@@ -250,30 +252,45 @@ void update_node(NodeInfo& node, const v1::Node& object) {
 }
 
 void NodeInfo::add(PodInfoPtr pod) {
-  requested.add(pod->requests);
-  nonzero_cpu += pod->nonzero_cpu;
-  nonzero_memory += pod->nonzero_memory;
-  std::string uid = pod->uid;
-  pods[uid] = std::move(pod);
+  remove(pod->uid);
+  requested.add(pod->shape->requests);
+  nonzero_cpu += pod->shape->nonzero_cpu;
+  nonzero_memory += pod->shape->nonzero_memory;
+  std::string_view uid = pod->uid;
+  pods.emplace(uid, std::move(pod));
 }
 
-void NodeInfo::remove(const std::string& uid) {
+void NodeInfo::remove(std::string_view uid) {
   auto it = pods.find(uid);
   if (it == pods.end()) return;
-  requested.sub(it->second->requests);
-  nonzero_cpu -= it->second->nonzero_cpu;
-  nonzero_memory -= it->second->nonzero_memory;
+  PodInfoPtr pod = std::move(it->second);  // its uid is the key
   pods.erase(it);
+  requested.sub(pod->shape->requests);
+  nonzero_cpu -= pod->shape->nonzero_cpu;
+  nonzero_memory -= pod->shape->nonzero_memory;
 }
 
-LabelsPtr LabelPool::intern(const Labels& labels) {
-  auto it = pool_.find(labels);
-  if (it != pool_.end())
-    if (LabelsPtr p = it->second.lock()) return p;
-  auto p = std::make_shared<const Labels>(labels);
-  pool_[labels] = p;
+PodShapePtr ShapePool::intern(PodShape shape) {
+  // What only some pods have is seldom the same.
+  if (!shape.ports.empty() || !shape.claims.empty() || !shape.anti_affinity.empty()) return std::make_shared<const PodShape>(std::move(shape));
+  std::string key = shape.ns + '\n' + shape.owner_uid;
+  auto add = [&key](std::string_view text) { key.append(1, '\n').append(text); };
+  for (const auto& [name, value] : shape.labels) {
+    add(name);
+    add(value);
+  }
+  for (std::int64_t n : {std::int64_t{shape.priority}, shape.requests.milli_cpu, shape.requests.memory, shape.requests.ephemeral_storage, shape.nonzero_cpu,
+                         shape.nonzero_memory})
+    add(std::to_string(n));
+  for (const auto& [name, n] : shape.requests.scalars) {
+    add(name);
+    add(std::to_string(n));
+  }
+  auto& slot = pool_[std::move(key)];
+  PodShapePtr out = slot.lock();
+  if (!out) slot = out = std::make_shared<const PodShape>(std::move(shape));
   if (pool_.size() > 4096) std::erase_if(pool_, [](const auto& e) { return e.second.expired(); });
-  return p;
+  return out;
 }
 
 }  // namespace onebin::scheduler

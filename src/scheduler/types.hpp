@@ -15,7 +15,6 @@ namespace onebin::scheduler {
 
 using apimachinery::LabelSelector;
 using Labels = std::map<std::string, std::string>;
-using LabelsPtr = std::shared_ptr<const Labels>;  // pods of one controller share one
 
 struct Resources {
   std::int64_t milli_cpu = 0, memory = 0, ephemeral_storage = 0;
@@ -76,20 +75,27 @@ struct PodRequirements {
   bool never_preempts = false;
 };
 
-struct PodInfo {
-  std::string ns, name, uid, node_name;
-  LabelsPtr labels;
+// What pods made from one template have in common: they share one.
+struct PodShape {
+  std::string ns;
+  std::map<std::string, std::string> labels;
   std::string owner_uid;  // of the controller; "" when there is none
   int priority = 0;
-  bool terminating = false;
-  std::int64_t start_time = 0;  // unix seconds, 0 not started
   Resources requests;
   std::int64_t nonzero_cpu = 0, nonzero_memory = 0;  // with upstream's floor for containers that ask for nothing
   std::vector<UsedPort> ports;
   std::vector<std::string> claims;                   // keys of the PersistentVolumeClaims that its volumes stand for
   std::vector<AffinityTerm> anti_affinity;           // required terms: they also keep others away
+};
+using PodShapePtr = std::shared_ptr<const PodShape>;
+
+struct PodInfo {
+  PodShapePtr shape;
+  std::string name, uid, node_name;
+  std::int64_t start_time = 0;  // unix seconds, 0 not started
+  bool terminating = false;
   std::shared_ptr<const PodRequirements> requirements;  // of pending pods
-  std::string key() const { return ns + "/" + name; }
+  std::string key() const { return shape->ns + "/" + name; }
 };
 using PodInfoPtr = std::shared_ptr<const PodInfo>;
 
@@ -101,25 +107,25 @@ struct NodeInfo {
   Resources allocatable, requested;
   std::int64_t nonzero_cpu = 0, nonzero_memory = 0;
   std::map<std::string, std::int64_t> images;  // name -> size
-  std::map<std::string, PodInfoPtr> pods;      // by uid
+  std::map<std::string_view, PodInfoPtr> pods; // by uid, which is the pod's
   bool known = false;                          // false: pods came before their node
 
   void add(PodInfoPtr pod);
-  void remove(const std::string& uid);
+  void remove(std::string_view uid);
 };
 
-// Shares equal label maps.
-class LabelPool {
+// Shares equal shapes.
+class ShapePool {
  public:
-  LabelsPtr intern(const Labels& labels);
+  PodShapePtr intern(PodShape shape);
 
  private:
-  std::map<Labels, std::weak_ptr<const Labels>> pool_;
+  std::map<std::string, std::weak_ptr<const PodShape>> pool_;  // by all that the shape says
 };
 
-PodInfo pod_info(const api::core::v1::Pod& pod, LabelPool& pool);
+PodInfo pod_info(const api::core::v1::Pod& pod, ShapePool& pool);
 // With requirements: for pods that are to be scheduled.
-PodInfo pending_pod_info(const api::core::v1::Pod& pod, LabelPool& pool);
+PodInfo pending_pod_info(const api::core::v1::Pod& pod, ShapePool& pool);
 NodeSelectorTerm node_term(const api::core::v1::NodeSelectorTerm& term);
 // Fills in everything but pods and what they use.
 void update_node(NodeInfo& node, const api::core::v1::Node& object);

@@ -11,8 +11,8 @@ constexpr Duration kWriteLimit = 30s;
 constexpr Duration kBindLimit = 10min;  // upstream's bindTimeoutSeconds
 }  // namespace
 
-VolumeBinder::VolumeBinder(client::Client& client)
-    : client_(client), claim_informer_(client), volume_informer_(client), classes_(client), claims_(claim_informer_), volumes_(volume_informer_) {}
+VolumeBinder::VolumeBinder(client::Client& client, client::Informers& informers)
+    : client_(client), claim_informer_(informers.get<Claim>()), volume_informer_(informers.get<Volume>()), classes_(informers.get<StorageClass>()), claims_(claim_informer_), volumes_(volume_informer_) {}
 
 void VolumeBinder::start(std::function<void()> changed) {
   auto tell = [this, changed = std::move(changed)](const std::string&, const Bytes&, const Bytes&) {
@@ -22,14 +22,6 @@ void VolumeBinder::start(std::function<void()> changed) {
   claim_informer_.add_handler(tell);
   volume_informer_.add_handler(tell);
   classes_.add_handler(tell);
-  claim_informer_.start();
-  volume_informer_.start();
-  classes_.start();
-}
-async::Task<void> VolumeBinder::stop() {
-  co_await claim_informer_.stop();
-  co_await volume_informer_.stop();
-  co_await classes_.stop();
 }
 async::Task<Result<void>> VolumeBinder::wait_synced() {
   CO_RETURN_IF_ERROR(co_await claim_informer_.wait_synced());

@@ -6,7 +6,7 @@
 #include <onebin/api/storage_v1.hpp>
 #include <onebin/async/channel.hpp>
 #include <onebin/client/client.hpp>
-#include <onebin/client/informer.hpp>
+#include <onebin/client/informers.hpp>
 #include <onebin/client/latest.hpp>
 
 #include <functional>
@@ -18,10 +18,9 @@ namespace onebin::scheduler {
 
 class VolumeBinder final : public VolumeView {
  public:
-  explicit VolumeBinder(client::Client& client);
+  VolumeBinder(client::Client& client, client::Informers& informers);
   // `changed` is called when a pod that waits for volumes may fit now.
   void start(std::function<void()> changed);
-  async::Task<void> stop();
   async::Task<Result<void>> wait_synced();
 
   std::optional<Claim> claim(const std::string& key) const override { return claims_.get(key); }
@@ -42,9 +41,9 @@ class VolumeBinder final : public VolumeView {
   Result<bool> all_bound(const std::vector<std::string>& claims, const std::vector<std::string>& provisioned, const std::string& node) const;
 
   client::Client& client_;
-  client::Informer<Claim> claim_informer_;
-  client::Informer<Volume> volume_informer_;
-  client::Informer<StorageClass> classes_;
+  client::Informer<Claim>& claim_informer_;
+  client::Informer<Volume>& volume_informer_;
+  client::Informer<StorageClass>& classes_;
   client::Latest<Claim> claims_;
   client::Latest<Volume> volumes_;
   async::WaitQueue changes_;

@@ -58,7 +58,7 @@ bool KnownVolume::reachable(const NodeInfo& node) const {
 
 VolumeNeeds volume_needs(const PodInfo& pod, const VolumeView& view) {
   VolumeNeeds needs;
-  for (const auto& key : pod.claims) {
+  for (const auto& key : pod.shape->claims) {
     std::optional<Claim> claim = view.claim(key);
     needs.refusal = refusal_of(pod, key, claim);
     if (!needs.refusal.empty()) return needs;

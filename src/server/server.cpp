@@ -222,7 +222,9 @@ class Server::Impl {
 
   void start_scheduler() {
     scheduler_client_ = std::make_unique<client::Client>(transport("system:kube-scheduler"), "kube-scheduler");
-    scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, scheduler::Options());
+    scheduler::Options o;
+    if (controllers_) o.informers = &controllers_->informers();
+    scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, std::move(o));
     scheduler_->start();
   }
 

@@ -13,7 +13,7 @@ namespace {
 
 struct Cluster {
   std::map<std::string, NodeInfo> nodes;
-  LabelPool pool;
+  ShapePool pool;
   Plugins plugins = default_plugins();
   Snapshot snapshot{&nodes, nullptr};
 
@@ -243,7 +243,7 @@ async::Task<void> pop_all(SchedulingQueue* q, std::vector<std::string>* out) {
 
 TEST_CASE("the queue: priority first, back-off doubles, changes bring failed pods back") {
   auto loop = async::SimLoop::create(WallTime{});
-  LabelPool pool;
+  ShapePool pool;
   SchedulingQueue q;
   auto info = [&](const v1::Pod& p) { return std::make_shared<const PodInfo>(pending_pod_info(p, pool)); };
   PodInfoPtr low = info(pod("low", "", {}, 1)), high = info(pod("high", "", {}, 9)), gated = info(pod("gated"));

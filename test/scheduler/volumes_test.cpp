@@ -63,7 +63,7 @@ struct View final : VolumeView {
 
 struct Cluster {
   std::map<std::string, NodeInfo> nodes;
-  LabelPool pool;
+  ShapePool pool;
   Plugins plugins = default_plugins();
   View view;
   Snapshot snapshot{&nodes, nullptr, &view};

@@ -11,6 +11,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,23 @@ namespace onebin::client {
 
 struct CachedObject {
   Bytes object;  // protobuf with envelope
-  std::string resource_version;
+};
+
+// The keys of an informer's objects by a value that each has, kept up to date ahead of its handlers.
+class Index {
+ public:
+  using ValueOf = std::string (*)(std::string_view object);  // "": the object is in no set
+  using Keys = std::set<std::string_view>;                   // of the cache: none outlives its object
+
+  explicit Index(ValueOf value_of) : value_of_(value_of) {}
+  const Keys& operator[](std::string_view value) const;
+
+ private:
+  friend class RawInformer;
+  void change(std::string_view key, const Bytes& before, const Bytes& now);
+
+  ValueOf value_of_;
+  std::map<std::string, Keys, std::less<>> keys_;
 };
 
 // The untyped part: one resource, all namespaces unless `ns` is given.
@@ -35,6 +53,7 @@ class RawInformer {
   virtual ~RawInformer();                      // Informer<T> is held as this
 
   void add_handler(Handler handler);           // before start(); later ones are called for what is cached already
+  const Index& index(Index::ValueOf value_of);  // one for each function, shared by all who ask
   void start();                                // starts the reflector
   async::Task<void> stop();                    // ends it and waits
   bool synced() const { return synced_; }
@@ -51,14 +70,15 @@ class RawInformer {
   Result<void> apply(const WatchEvent& event);
   Result<void> apply_initial(const WatchEvent& event, std::map<std::string, CachedObject, std::less<>>& fresh, bool& initial);
   void replace(std::map<std::string, CachedObject, std::less<>> fresh);
-  void store(std::string key, Bytes object, std::string resource_version);
-  void erase(const std::string& key);
+  void store(std::string key, Bytes object);
+  void erase(const std::string& key, const Bytes& last);
   void became_synced();
 
   Client& client_;
   api::ResourceInfo resource_;
   Options options_;
   std::vector<Handler> handlers_;
+  std::vector<std::unique_ptr<Index>> indexes_;
   std::map<std::string, CachedObject, std::less<>> items_;
   std::string last_resource_version_;
   bool synced_ = false;

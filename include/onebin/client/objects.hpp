@@ -15,6 +15,10 @@ struct ObjectHeader {
 // Of an object in protobuf with its envelope. BadRequest when the bytes are not one.
 Result<ObjectHeader> peek(std::string_view object);
 
+// What objects are indexed by. Of an object in protobuf with its envelope.
+std::string controller_of(std::string_view object);  // the uid of the owner that controls it; "/NAMESPACE" where none does
+std::string node_of(std::string_view pod);           // spec.nodeName
+
 // A list in protobuf with its envelope. Items are bare messages, views into the bytes.
 struct RawList {
   std::string_view resource_version, continue_;

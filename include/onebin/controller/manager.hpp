@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+namespace onebin::client {
+class Informers;
+}
+
 namespace onebin::controller {
 
 struct Options {
@@ -37,6 +41,8 @@ class Manager {
  public:
   Manager(TransportOf transport_of, Options options);
   ~Manager();  // after stop() has returned
+  // What the controllers read by, for other components beside them. Runs from start() to stop(); handlers must not outlive it.
+  client::Informers& informers();
   void start();
   async::Task<void> stop();
 

@@ -10,11 +10,16 @@
 #include <memory>
 #include <string>
 
+namespace onebin::client {
+class Informers;
+}
+
 namespace onebin::scheduler {
 
 struct Options {
   std::string scheduler_name = "default-scheduler";
   Rng* rng = nullptr;  // breaks ties between nodes; null: the system's
+  client::Informers* informers = nullptr;  // shared with others, who start and stop them; null: its own
 };
 
 class Scheduler {

@@ -125,7 +125,7 @@ void WatchCache::index(std::string_view key, const Bytes& object, bool add) {
   }
   auto at = index_.find(value);
   if (at == index_.end()) return;
-  at->second.erase(std::string(key));
+  at->second.erase(key);
   if (at->second.empty()) index_.erase(at);
 }
 
@@ -137,7 +137,7 @@ void WatchCache::put(std::string_view key, Bytes object, std::int64_t revision) 
     bytes_ -= at->second.object->size();
   }
   bytes_ += object->size();
-  index(key, object, true);
+  index(at->first, object, true);
   at->second = {std::move(object), revision};
 }
 
@@ -240,7 +240,7 @@ const CacheEntry* WatchCache::find(std::string_view ns, std::string_view name) c
   return find_key(key);
 }
 
-const std::set<std::string>* WatchCache::indexed_keys(std::string_view value) const {
+const std::set<std::string_view>* WatchCache::indexed_keys(std::string_view value) const {
   auto at = index_.find(value);
   return at == index_.end() ? nullptr : &at->second;
 }
@@ -248,7 +248,7 @@ const std::set<std::string>* WatchCache::indexed_keys(std::string_view value) co
 WatchCache::Selection WatchCache::select(const Filter& filter, std::string_view start_after, std::size_t limit) const {
   Selection out;
   if (filter.nothing) return out;
-  auto take = [&](const std::string& key, const Bytes& object) {
+  auto take = [&](std::string_view key, const Bytes& object) {
     if (!filter.matches_key(key) || (filter.needs_object() && !filter.matches_object(*object))) return;
     out.items.emplace_back(key, object);
   };

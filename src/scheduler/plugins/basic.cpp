@@ -74,10 +74,10 @@ class NodePorts final : public Plugin {
  public:
   const char* name() const override { return "NodePorts"; }
   Verdict filter(const PodInfo& pod, const NodeInfo& node, const CycleData*) const override {
-    if (pod.ports.empty()) return Verdict::ok();
+    if (pod.shape->ports.empty()) return Verdict::ok();
     for (const auto& [uid, other] : node.pods)
-      for (const auto& used : other->ports)
-        for (const auto& wanted : pod.ports)
+      for (const auto& used : other->shape->ports)
+        for (const auto& wanted : pod.shape->ports)
           if (conflicts(used, wanted)) return Verdict::no("node(s) didn't have free ports for the requested pod ports");
     return Verdict::ok();
   }

@@ -9,13 +9,13 @@ namespace {
 using Counts = std::map<std::pair<std::string, std::string>, std::int64_t>;  // {topology key, value} -> pods or weight
 
 bool term_matches(const AffinityTerm& t, const PodInfo& pod, const Snapshot& s) {
-  if (!t.namespaces.count(pod.ns)) {
+  if (!t.namespaces.count(pod.shape->ns)) {
     if (t.namespace_selector.selects_nothing()) return false;
-    const Labels* labels = s.namespace_labels ? s.namespace_labels(pod.ns) : nullptr;
+    const Labels* labels = s.namespace_labels ? s.namespace_labels(pod.shape->ns) : nullptr;
     static const Labels none;
     if (!t.namespace_selector.matches(labels ? *labels : none)) return false;
   }
-  return t.selector.matches(*pod.labels);
+  return t.selector.matches(pod.shape->labels);
 }
 
 bool all_match(const std::vector<AffinityTerm>& terms, const PodInfo& pod, const Snapshot& s) {
@@ -37,11 +37,11 @@ struct AffinityData final : CycleData {
   std::unique_ptr<CycleData> clone() const override { return std::make_unique<AffinityData>(*this); }
 
   void count(const PodInfo& pod, const PodInfo& other, const NodeInfo& node, std::int64_t by) {
-    for (const auto& t : other.anti_affinity)
+    for (const auto& t : other.shape->anti_affinity)
       if (term_matches(t, pod, *snapshot)) bump(existing_anti, t, node, by);
     if (all_match(pod.requirements->affinity, other, *snapshot))
       for (const auto& t : pod.requirements->affinity) bump(affinity, t, node, by);
-    for (const auto& t : pod.anti_affinity)
+    for (const auto& t : pod.shape->anti_affinity)
       if (term_matches(t, other, *snapshot)) bump(anti, t, node, by);
   }
 };
@@ -57,10 +57,10 @@ class InterPodAffinity final : public Plugin {
     for (const auto& [name, node] : *snapshot.nodes)
       if (node.known)
         for (const auto& [uid, other] : node.pods) data->count(pod, *other, node, 1);
-    if (data->existing_anti.empty() && pod.requirements->affinity.empty() && pod.anti_affinity.empty()) {
+    if (data->existing_anti.empty() && pod.requirements->affinity.empty() && pod.shape->anti_affinity.empty()) {
       bool any_anti = false;  // preemption trials may still change existing_anti
       for (const auto& [name, node] : *snapshot.nodes)
-        for (const auto& [uid, other] : node.pods) any_anti |= !other->anti_affinity.empty();
+        for (const auto& [uid, other] : node.pods) any_anti |= !other->shape->anti_affinity.empty();
       if (!any_anti) return nullptr;
     }
     return data;
@@ -70,7 +70,7 @@ class InterPodAffinity final : public Plugin {
     if (!cycle) return Verdict::ok();
     const auto& d = *static_cast<const AffinityData*>(cycle);
     if (!affinity_holds(pod, node, d)) return Verdict::never("node(s) didn't match pod affinity rules");
-    for (const auto& t : pod.anti_affinity) {
+    for (const auto& t : pod.shape->anti_affinity) {
       auto label = node.labels.find(t.topology_key);
       if (label != node.labels.end() && d.anti.count({t.topology_key, label->second})) return Verdict::no("node(s) didn't match pod anti-affinity rules");
     }

@@ -19,7 +19,7 @@ class Fit final : public Plugin {
       missing += (missing.empty() ? "Insufficient " : ", Insufficient ") + what;
       if (want > have) beyond = true;
     };
-    const Resources &r = pod.requests, &u = node.requested, &a = node.allocatable;
+    const Resources &r = pod.shape->requests, &u = node.requested, &a = node.allocatable;
     check("cpu", r.milli_cpu, u.milli_cpu, a.milli_cpu);
     check("memory", r.memory, u.memory, a.memory);
     check("ephemeral-storage", r.ephemeral_storage, u.ephemeral_storage, a.ephemeral_storage);
@@ -35,7 +35,7 @@ class Fit final : public Plugin {
     auto least = [](std::int64_t used, std::int64_t have) { return have <= 0 || used > have ? 0 : (have - used) * 100 / have; };
     std::vector<std::int64_t> out;
     for (const NodeInfo* n : nodes)
-      out.push_back((least(n->nonzero_cpu + pod.nonzero_cpu, n->allocatable.milli_cpu) + least(n->nonzero_memory + pod.nonzero_memory, n->allocatable.memory)) / 2);
+      out.push_back((least(n->nonzero_cpu + pod.shape->nonzero_cpu, n->allocatable.milli_cpu) + least(n->nonzero_memory + pod.shape->nonzero_memory, n->allocatable.memory)) / 2);
     return out;
   }
 };
@@ -44,12 +44,12 @@ class Balanced final : public Plugin {
  public:
   const char* name() const override { return "NodeResourcesBalancedAllocation"; }
   std::vector<std::int64_t> score(const PodInfo& pod, const std::vector<const NodeInfo*>& nodes, const Snapshot&) const override {
-    if (pod.requests.milli_cpu == 0 && pod.requests.memory == 0) return {};  // best effort: no opinion
+    if (pod.shape->requests.milli_cpu == 0 && pod.shape->requests.memory == 0) return {};  // best effort: no opinion
     auto share = [](std::int64_t used, std::int64_t have) { return have <= 0 ? 1.0 : std::min(1.0, static_cast<double>(used) / static_cast<double>(have)); };
     std::vector<std::int64_t> out;
     for (const NodeInfo* n : nodes) {
-      double cpu = share(n->requested.milli_cpu + pod.requests.milli_cpu, n->allocatable.milli_cpu);
-      double memory = share(n->requested.memory + pod.requests.memory, n->allocatable.memory);
+      double cpu = share(n->requested.milli_cpu + pod.shape->requests.milli_cpu, n->allocatable.milli_cpu);
+      double memory = share(n->requested.memory + pod.shape->requests.memory, n->allocatable.memory);
       out.push_back(static_cast<std::int64_t>((1 - std::abs(cpu - memory) / 2) * 100));
     }
     return out;

@@ -17,7 +17,7 @@ const std::string* topology(const NodeInfo& node, const std::string& key) {
 int count_matching(const NodeInfo& node, const PodInfo& pod, const SpreadConstraint& c) {
   int n = 0;
   for (const auto& [uid, p] : node.pods)
-    if (p->ns == pod.ns && !p->terminating && c.selector.matches(*p->labels)) ++n;
+    if (p->shape->ns == pod.shape->ns && !p->terminating && c.selector.matches(p->shape->labels)) ++n;
   return n;
 }
 
@@ -69,7 +69,7 @@ class TopologySpread final : public Plugin {
       if (!domain) return Verdict::never("node(s) didn't match pod topology spread constraints (missing required label)");
       auto at = c.counts.find(*domain);
       int here = at == c.counts.end() ? 0 : at->second;
-      int self = c.rule->selector.matches(*pod.labels) ? 1 : 0;
+      int self = c.rule->selector.matches(pod.shape->labels) ? 1 : 0;
       if (here + self - c.minimum() > c.rule->max_skew) return Verdict::no("node(s) didn't match pod topology spread constraints");
     }
     return Verdict::ok();
@@ -103,10 +103,10 @@ class TopologySpread final : public Plugin {
 
  private:
   static void change(CycleData* data, const PodInfo& pod, const PodInfo& other, const NodeInfo& node, int by) {
-    if (other.ns != pod.ns || other.terminating) return;
+    if (other.shape->ns != pod.shape->ns || other.terminating) return;
     for (auto& c : static_cast<SpreadData*>(data)->constraints) {
       const std::string* d = topology(node, c.rule->topology_key);
-      if (!d || !c.rule->selector.matches(*other.labels) || !eligible(*pod.requirements, node, *c.rule)) continue;
+      if (!d || !c.rule->selector.matches(other.shape->labels) || !eligible(*pod.requirements, node, *c.rule)) continue;
       if (auto at = c.counts.find(*d); at != c.counts.end()) at->second += by;
     }
   }
@@ -114,9 +114,9 @@ class TopologySpread final : public Plugin {
   // Without constraints of its own a pod is spread from its siblings (same controller) over hosts and zones, as upstream's
   // built-in defaults do from the selectors of services and controllers.
   static std::vector<std::int64_t> default_spread(const PodInfo& pod, const std::vector<const NodeInfo*>& nodes, const Snapshot& snapshot) {
-    if (pod.owner_uid.empty()) return {};
+    if (pod.shape->owner_uid.empty()) return {};
     auto siblings = [&](const NodeInfo& n) {
-      return static_cast<int>(std::count_if(n.pods.begin(), n.pods.end(), [&](const auto& p) { return p.second->owner_uid == pod.owner_uid && !p.second->terminating; }));
+      return static_cast<int>(std::count_if(n.pods.begin(), n.pods.end(), [&](const auto& p) { return p.second->shape->owner_uid == pod.shape->owner_uid && !p.second->terminating; }));
     };
     std::map<std::string, int> hosts, zones;
     for (const auto& [name, node] : *snapshot.nodes) {

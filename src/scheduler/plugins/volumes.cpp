@@ -11,7 +11,7 @@ class Binding final : public Plugin {
  public:
   const char* name() const override { return "VolumeBinding"; }
   std::unique_ptr<CycleData> pre_filter(const PodInfo& pod, const Snapshot& snapshot) const override {
-    if (pod.claims.empty() || !snapshot.volumes) return nullptr;
+    if (pod.shape->claims.empty() || !snapshot.volumes) return nullptr;
     auto data = std::make_unique<Data>();
     data->needs = std::make_shared<const VolumeNeeds>(volume_needs(pod, *snapshot.volumes));
     return data;
@@ -35,9 +35,9 @@ class Restrictions final : public Plugin {
  public:
   const char* name() const override { return "VolumeRestrictions"; }
   std::unique_ptr<CycleData> pre_filter(const PodInfo& pod, const Snapshot& snapshot) const override {
-    if (pod.claims.empty() || !snapshot.volumes) return nullptr;
+    if (pod.shape->claims.empty() || !snapshot.volumes) return nullptr;
     auto data = std::make_unique<Data>();
-    for (const auto& key : pod.claims) {
+    for (const auto& key : pod.shape->claims) {
       auto claim = snapshot.volumes->claim(key);
       if (claim && std::count(claim->spec.access_modes.begin(), claim->spec.access_modes.end(), "ReadWriteOncePod")) data->exclusive.push_back(key);
     }
@@ -67,7 +67,7 @@ class Restrictions final : public Plugin {
   };
   static int uses(const Data& data, const PodInfo& other) {
     int n = 0;
-    for (const auto& key : data.exclusive) n += static_cast<int>(std::count(other.claims.begin(), other.claims.end(), key));
+    for (const auto& key : data.exclusive) n += static_cast<int>(std::count(other.shape->claims.begin(), other.shape->claims.end(), key));
     return n;
   }
 };
