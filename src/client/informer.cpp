@@ -4,6 +4,8 @@
 #include <onebin/base/log.hpp>
 #include <onebin/base/random.hpp>
 
+#include <algorithm>
+
 namespace onebin::client {
 namespace {
 constexpr Duration kRetryFirst = 200ms, kRetryMax = 10s;
@@ -55,11 +57,14 @@ void Index::change(std::string_view key, const Bytes& before, const Bytes& now) 
   std::string old = before ? value_of_(*before) : std::string(), fresh = now ? value_of_(*now) : std::string();
   if (old != fresh) {
     if (auto at = keys_.find(old); at != keys_.end()) {
-      at->second.erase(key);
+      std::erase(at->second, key);
       if (at->second.empty()) keys_.erase(at);
     }
   }
-  if (!fresh.empty()) keys_[std::move(fresh)].insert(key);
+  if (fresh.empty()) return;
+  Keys& keys = keys_[std::move(fresh)];
+  auto place = std::lower_bound(keys.begin(), keys.end(), key);
+  if (place == keys.end() || *place != key) keys.insert(place, key);
 }
 
 const Index& RawInformer::index(Index::ValueOf value_of) {

@@ -31,7 +31,7 @@ std::optional<PreemptionPlan> victims_on(const Cycle& base, const PodInfo& pod, 
   Cycle cycle(base);
   NodeInfo node = original;
   std::vector<PodInfoPtr> candidates;
-  for (const auto& [uid, p] : original.pods)
+  for (const auto& p : original.pods)
     if (p->shape->priority < pod.shape->priority) candidates.push_back(p);
   if (candidates.empty()) return std::nullopt;
   for (const auto& p : candidates) {
@@ -84,7 +84,7 @@ std::optional<PreemptionPlan> plan_preemption(const Plugins& plugins, const PodI
     if (node == snapshot.nodes->end()) continue;
     // Victims of an earlier attempt that are still ending: wait for them rather than end more.
     if (pod.requirements && pod.requirements->nominated_node == name)
-      for (const auto& [uid, p] : node->second.pods)
+      for (const auto& p : node->second.pods)
         if (p->terminating && p->shape->priority < pod.shape->priority) return std::nullopt;
     std::optional<PreemptionPlan> plan = victims_on(base, pod, node->second, budgets);
     if (plan && !plan->victims.empty() && (!best || harm(*plan) < harm(*best))) best = std::move(plan);

@@ -256,14 +256,13 @@ void NodeInfo::add(PodInfoPtr pod) {
   requested.add(pod->shape->requests);
   nonzero_cpu += pod->shape->nonzero_cpu;
   nonzero_memory += pod->shape->nonzero_memory;
-  std::string_view uid = pod->uid;
-  pods.emplace(uid, std::move(pod));
+  pods.push_back(std::move(pod));
 }
 
 void NodeInfo::remove(std::string_view uid) {
-  auto it = pods.find(uid);
+  auto it = std::find_if(pods.begin(), pods.end(), [&](const PodInfoPtr& p) { return p->uid == uid; });
   if (it == pods.end()) return;
-  PodInfoPtr pod = std::move(it->second);  // its uid is the key
+  PodInfoPtr pod = std::move(*it);
   pods.erase(it);
   requested.sub(pod->shape->requests);
   nonzero_cpu -= pod->shape->nonzero_cpu;

@@ -107,7 +107,7 @@ struct NodeInfo {
   Resources allocatable, requested;
   std::int64_t nonzero_cpu = 0, nonzero_memory = 0;
   std::map<std::string, std::int64_t> images;  // name -> size
-  std::map<std::string_view, PodInfoPtr> pods; // by uid, which is the pod's
+  std::vector<PodInfoPtr> pods;
   bool known = false;                          // false: pods came before their node
 
   void add(PodInfoPtr pod);

@@ -12,7 +12,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -26,7 +25,7 @@ struct CachedObject {
 class Index {
  public:
   using ValueOf = std::string (*)(std::string_view object);  // "": the object is in no set
-  using Keys = std::set<std::string_view>;                   // of the cache: none outlives its object
+  using Keys = std::vector<std::string_view>;                // sorted; of the cache: none outlives its object
 
   explicit Index(ValueOf value_of) : value_of_(value_of) {}
   const Keys& operator[](std::string_view value) const;

@@ -120,12 +120,13 @@ void WatchCache::index(std::string_view key, const Bytes& object, bool add) {
   std::string value = field_value(*index_field_, *object);
   if (value.empty()) return;
   if (add) {
-    index_[std::move(value)].emplace(key);
+    auto& keys = index_[std::move(value)];
+    keys.insert(std::lower_bound(keys.begin(), keys.end(), key), key);
     return;
   }
   auto at = index_.find(value);
   if (at == index_.end()) return;
-  at->second.erase(key);
+  std::erase(at->second, key);
   if (at->second.empty()) index_.erase(at);
 }
 
@@ -240,7 +241,7 @@ const CacheEntry* WatchCache::find(std::string_view ns, std::string_view name) c
   return find_key(key);
 }
 
-const std::set<std::string_view>* WatchCache::indexed_keys(std::string_view value) const {
+const std::vector<std::string_view>* WatchCache::indexed_keys(std::string_view value) const {
   auto at = index_.find(value);
   return at == index_.end() ? nullptr : &at->second;
 }

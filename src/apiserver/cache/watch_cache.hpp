@@ -102,7 +102,7 @@ class WatchCache {
  public:
   using Items = std::map<std::string, CacheEntry, std::less<>>;
   using Listener = std::function<void(std::string_view key, const Bytes& before, const Bytes& now)>;
-  static constexpr std::size_t kWindowBytes = 2u << 20;
+  static constexpr std::size_t kWindowBytes = 1u << 20;
 
   WatchCache(std::string group, std::string resource, std::string prefix, bool namespaced);
   ~WatchCache();
@@ -148,7 +148,7 @@ class WatchCache {
   // Keys of pods on a node; maintained where an index field is set.
   void index_by(SelectableField field) { index_field_ = std::make_unique<SelectableField>(std::move(field)); }
   bool indexed() const { return index_field_ != nullptr; }
-  const std::set<std::string_view>* indexed_keys(std::string_view value) const;
+  const std::vector<std::string_view>* indexed_keys(std::string_view value) const;
   const SelectableField* index_field() const { return index_field_.get(); }
 
   std::size_t bytes_held() const { return bytes_; }
@@ -174,7 +174,7 @@ class WatchCache {
   std::set<CacheWatcher*> watchers_;
   std::vector<Listener> listeners_;
   std::unique_ptr<SelectableField> index_field_;
-  std::map<std::string, std::set<std::string_view>, std::less<>> index_;  // of the keys in items_
+  std::map<std::string, std::vector<std::string_view>, std::less<>> index_;  // sorted; of the keys in items_
 };
 
 // The stored bytes with metadata.resourceVersion set.

@@ -75,7 +75,7 @@ class NodePorts final : public Plugin {
   const char* name() const override { return "NodePorts"; }
   Verdict filter(const PodInfo& pod, const NodeInfo& node, const CycleData*) const override {
     if (pod.shape->ports.empty()) return Verdict::ok();
-    for (const auto& [uid, other] : node.pods)
+    for (const auto& other : node.pods)
       for (const auto& used : other->shape->ports)
         for (const auto& wanted : pod.shape->ports)
           if (conflicts(used, wanted)) return Verdict::no("node(s) didn't have free ports for the requested pod ports");

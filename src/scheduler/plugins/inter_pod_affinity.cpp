@@ -56,11 +56,11 @@ class InterPodAffinity final : public Plugin {
     data->snapshot = &snapshot;
     for (const auto& [name, node] : *snapshot.nodes)
       if (node.known)
-        for (const auto& [uid, other] : node.pods) data->count(pod, *other, node, 1);
+        for (const auto& other : node.pods) data->count(pod, *other, node, 1);
     if (data->existing_anti.empty() && pod.requirements->affinity.empty() && pod.shape->anti_affinity.empty()) {
       bool any_anti = false;  // preemption trials may still change existing_anti
       for (const auto& [name, node] : *snapshot.nodes)
-        for (const auto& [uid, other] : node.pods) any_anti |= !other->shape->anti_affinity.empty();
+        for (const auto& other : node.pods) any_anti |= !other->shape->anti_affinity.empty();
       if (!any_anti) return nullptr;
     }
     return data;
@@ -91,7 +91,7 @@ class InterPodAffinity final : public Plugin {
     Counts weights;
     for (const auto& [name, node] : *snapshot.nodes) {
       if (!node.known) continue;
-      for (const auto& [uid, other] : node.pods) {
+      for (const auto& other : node.pods) {
         for (const auto& t : pod.requirements->preferred_affinity)
           if (term_matches(t, *other, snapshot)) bump(weights, t, node, t.weight);
         for (const auto& t : pod.requirements->preferred_anti_affinity)

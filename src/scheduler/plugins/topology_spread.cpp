@@ -16,7 +16,7 @@ const std::string* topology(const NodeInfo& node, const std::string& key) {
 
 int count_matching(const NodeInfo& node, const PodInfo& pod, const SpreadConstraint& c) {
   int n = 0;
-  for (const auto& [uid, p] : node.pods)
+  for (const auto& p : node.pods)
     if (p->shape->ns == pod.shape->ns && !p->terminating && c.selector.matches(p->shape->labels)) ++n;
   return n;
 }
@@ -116,7 +116,7 @@ class TopologySpread final : public Plugin {
   static std::vector<std::int64_t> default_spread(const PodInfo& pod, const std::vector<const NodeInfo*>& nodes, const Snapshot& snapshot) {
     if (pod.shape->owner_uid.empty()) return {};
     auto siblings = [&](const NodeInfo& n) {
-      return static_cast<int>(std::count_if(n.pods.begin(), n.pods.end(), [&](const auto& p) { return p.second->shape->owner_uid == pod.shape->owner_uid && !p.second->terminating; }));
+      return static_cast<int>(std::count_if(n.pods.begin(), n.pods.end(), [&](const auto& p) { return p->shape->owner_uid == pod.shape->owner_uid && !p->terminating; }));
     };
     std::map<std::string, int> hosts, zones;
     for (const auto& [name, node] : *snapshot.nodes) {

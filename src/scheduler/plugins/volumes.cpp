@@ -43,7 +43,7 @@ class Restrictions final : public Plugin {
     }
     if (data->exclusive.empty()) return nullptr;
     for (const auto& [name, node] : *snapshot.nodes)
-      for (const auto& [uid, other] : node.pods) data->in_use += uses(*data, *other);
+      for (const auto& other : node.pods) data->in_use += uses(*data, *other);
     return data;
   }
   Verdict filter(const PodInfo&, const NodeInfo&, const CycleData* data) const override {
