@@ -46,24 +46,24 @@ bool is_true(const nlohmann::json& definition, std::string_view condition) {
 
 class GarbageCollector final : public Controller {
  public:
-  explicit GarbageCollector(Context& c) : Controller(c, "generic-garbage-collector"), reader_(c.transport_of("system:serviceaccount:kube-system:generic-garbage-collector"), "kube-controller-manager") {
+  explicit GarbageCollector(Context& c) : Controller(c, "generic-garbage-collector"), reader_(c.transport_of("system:serviceaccount:kube-system:generic-garbage-collector"), "kube-controller-manager") {}
+
+  // Once all other controllers have been made: what one of them reads is not read twice.
+  void start() override {
     for (const api::KindSchema* k : api::all_kinds()) {
       // Events are many and own nothing; one storage identity needs one informer.
       if (k->plural == "events" || k->version != k->storage_version || k->group != k->storage_group) continue;
       auto verb = [&](std::string_view v) { return std::find(k->verbs.begin(), k->verbs.end(), v) != k->verbs.end(); };
       if (!verb("list") || !verb("watch") || !verb("delete")) continue;
-      auto informer = std::make_unique<client::RawInformer>(reader_, *k, client::RawInformer::Options());
+      client::RawInformer* informer = context_.informers->find(*k);
+      if (!informer) informer = informers_.emplace_back(std::make_unique<client::RawInformer>(reader_, *k, client::RawInformer::Options())).get();
       bool definitions = k->plural == "customresourcedefinitions";
       informer->add_handler([this, k, definitions](const std::string& key, const Bytes& before, const Bytes& now) {
         on_object(k, before, now);
         if (definitions) on_definition(key, now);
       });
       needs(*informer);
-      informers_.push_back(std::move(informer));
     }
-  }
-
-  void start() override {
     Controller::start();
     for (auto& i : informers_) i->start();
   }

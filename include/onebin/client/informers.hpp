@@ -16,18 +16,23 @@ class Informers {
   // Made on first use; started at once where start() has been called before.
   template <class T>
   Informer<T>& get() {
-    const auto& r = api::resource_of<T>();
-    auto& slot = informers_[r.api_version() + "/" + std::string(r.plural)];
+    auto& slot = informers_[key_of(api::resource_of<T>())];
     if (!slot) {
       slot = std::make_unique<Informer<T>>(client_);
       if (started_) slot->start();
     }
     return static_cast<Informer<T>&>(*slot);
   }
+  // The informer of a resource that somebody has asked for; null where nobody has.
+  RawInformer* find(const api::ResourceInfo& resource) const {
+    auto at = informers_.find(key_of(resource));
+    return at == informers_.end() ? nullptr : at->second.get();
+  }
   void start();
   async::Task<void> stop();
 
  private:
+  static std::string key_of(const api::ResourceInfo& r) { return r.api_version() + "/" + std::string(r.plural); }
   Client& client_;
   bool started_ = false;
   std::map<std::string, std::unique_ptr<RawInformer>> informers_;
