@@ -381,7 +381,18 @@ func (e *emitter) resolveName(p *pkg, name string) (ref, error) {
 	r.marks = append(r.marks, d.markers...)
 	if r.name == "string" && (d.markers.has("enum") || d.markers.has("k8s:enum")) {
 		r.enum = name
-		e.enums[name] = p.values[name]
+		e.enums[name] = append([]string{}, p.values[name]...)
+		for _, alias := range p.aliases[name] {
+			core, err := e.loader.load("k8s.io/api/core/v1")
+			if err != nil {
+				return r, err
+			}
+			text, ok := core.consts[alias]
+			if !ok {
+				return r, fmt.Errorf("unknown constant %s of %s", alias, name)
+			}
+			e.enums[name] = append(e.enums[name], text)
+		}
 	}
 	return r, err
 }

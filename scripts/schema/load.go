@@ -49,11 +49,12 @@ type typeDecl struct {
 }
 
 type pkg struct {
-	path   string
-	types  map[string]*typeDecl
-	values map[string][]string  // string type -> its constants, in declaration order
-	consts map[string]string    // every string constant by its name
-	proto  map[string]protoFact // "Message.field"
+	path    string
+	types   map[string]*typeDecl
+	values  map[string][]string  // string type -> its constants, in declaration order
+	consts  map[string]string    // every string constant by its name
+	aliases map[string][]string  // string type -> names of other packages' constants that are its own too
+	proto   map[string]protoFact // "Message.field"
 }
 
 type protoFact struct{ number, kind string }
@@ -101,7 +102,7 @@ func (l *loader) load(path string) (*pkg, error) {
 		return nil, err
 	}
 	sort.Strings(files)
-	p := &pkg{path: path, types: map[string]*typeDecl{}, values: map[string][]string{}, consts: map[string]string{}}
+	p := &pkg{path: path, types: map[string]*typeDecl{}, values: map[string][]string{}, aliases: map[string][]string{}, consts: map[string]string{}}
 	p.proto = readProto(filepath.Join(dir, "generated.proto"))
 	l.packages[path] = p
 	set := token.NewFileSet()
@@ -147,14 +148,23 @@ func (p *pkg) add(file *ast.File, g *ast.GenDecl, set *token.FileSet) {
 		case *ast.ValueSpec:
 			id, typed := s.Type.(*ast.Ident)
 			for i, v := range s.Values {
+				of := id
+				// Name = Type("text") says the type in the value.
+				if call, ok := v.(*ast.CallExpr); ok && len(call.Args) == 1 && !typed {
+					of, _ = call.Fun.(*ast.Ident)
+					v = call.Args[0]
+				}
+				if elsewhere, ok := v.(*ast.SelectorExpr); ok && of != nil && g.Tok == token.CONST {
+					p.aliases[of.Name] = append(p.aliases[of.Name], elsewhere.Sel.Name)
+				}
 				lit, ok := v.(*ast.BasicLit)
 				if g.Tok != token.CONST || !ok || lit.Kind != token.STRING {
 					continue
 				}
 				text := strings.Trim(lit.Value, "\"`")
 				p.consts[s.Names[i].Name] = text
-				if typed {
-					p.values[id.Name] = append(p.values[id.Name], text)
+				if of != nil {
+					p.values[of.Name] = append(p.values[of.Name], text)
 				}
 			}
 		}

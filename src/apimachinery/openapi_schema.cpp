@@ -184,8 +184,6 @@ Document Definitions::value_schema(const FieldSchema& f) {
       Document out = {{"type", "string"}};
       // Formats of validation are not OpenAPI's.
       if (!f.rules->format.empty() && f.rules->format.rfind("k8s-", 0) != 0) out["format"] = std::string(f.rules->format);
-      // Upstream's /openapi/v2 leaves enumerations out, as clients of old took them for closed.
-      if (version_ == Version::V3 && !f.rules->enum_values.empty()) out["enum"] = strings(f.rules->enum_values);
       return out;
     }
     case FieldKind::Bytes: return {{"type", "string"}, {"format", "byte"}};
@@ -210,6 +208,10 @@ Document Definitions::value_schema(const FieldSchema& f) {
 
 Document Definitions::field_schema(const TypeSchema& t, const FieldSchema& f) {
   Document value = value_schema(f), out = Document::object();
+  if (!f.rules->enum_values.empty() && !(facts(t, f) & PublishedField::kNoEnum)) {
+    value["enum"] = strings(f.rules->enum_values);
+    std::sort(value["enum"].begin(), value["enum"].end());
+  }
   bool reference = version_ == Version::V3 && !f.is_list() && !f.is_map() && value.contains("$ref");
   if (f.is_list()) out = {{"type", "array"}, {"items", std::move(value)}};
   else if (f.is_map()) out = {{"type", "object"}, {"additionalProperties", std::move(value)}};

@@ -13,6 +13,7 @@ struct PublishedField {
     kDiscriminator = 4,  // of the union that the type is
     kUnion = 8,          // any field of a type that is a union
     kZeroDefault = 16,   // the default is the zero value, and said
+    kNoEnum = 32,        // the values are not part of it
   };
   const TypeSchema* type = nullptr;
   std::uint16_t field = 0;

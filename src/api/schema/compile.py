@@ -353,6 +353,8 @@ def published_cpp(model):
                     facts.append("kNoDefault")
                 if f.card == "Single" and f.declared.get("omitempty") and f.declared.get("default") in ('""', "false", "0"):
                     facts.append("kZeroDefault")
+                if f.attributes.get("values") and not f.attributes.get("enum"):
+                    facts.append("kNoEnum")
                 if t.attributes.get("union"):
                     facts.append("kDiscriminator" if f.declared.get("discriminator") else "kUnion")
                 if facts:

@@ -85,10 +85,8 @@ void check_device_request(const Check& r, bool alternative) {
   check_selectors(r["selectors"]);
   if (mode.is("All")) {
     if (count.number() != 0) count.invalid("must not be specified when allocationMode is 'All'");
-  } else if (mode.is("ExactCount")) {
-    if (count.number() <= 0) count.invalid_as(count.number(), "must be greater than zero");
-  } else {
-    mode.unsupported({"All", "ExactCount"});
+  } else if (mode.is("ExactCount") && count.number() <= 0) {
+    count.invalid_as(count.number(), "must be greater than zero");
   }
   for (std::size_t i = 0; i < tolerations.size(); ++i) check_toleration(tolerations[i]);
 }
