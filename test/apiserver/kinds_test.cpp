@@ -210,3 +210,17 @@ TEST_CASE("certificate requests and bundles are checked") {
         Causes{{"metadata.name", "Invalid value: \"a:b\": ClusterTrustBundle without signer name must not have \":\" in its name"},
                {"spec.trustBundle", "Invalid value: \"<value omitted>\": at least one trust anchor must be provided"}});
 }
+
+TEST_CASE("values that an enumeration does not have") {
+  test::Fixture f;
+  auto refused = [&f](const char* path, const char* object) { return f.post(path, Document::parse(object)).body["message"].get<std::string>(); };
+  for (std::string type : {"Wrong", ""})
+    CHECK(refused("/apis/networking.k8s.io/v1/namespaces/default/ingresses",
+                  (R"({"metadata":{"name":"a"},"spec":{"rules":[{"http":{"paths":[{"path":"/x","pathType":")" + type + R"(","backend":{"service":{"name":"a","port":{"number":80}}}}]}}]}})").c_str()) ==
+          "Ingress.networking.k8s.io \"a\" is invalid: spec.rules[0].http.paths[0].pathType: Unsupported value: \"" + type + "\": supported values: \"Exact\", \"ImplementationSpecific\", \"Prefix\"");
+  CHECK(refused("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", R"({"metadata":{"name":"a"},"addressType":"IPv9","endpoints":[]})") ==
+        "EndpointSlice.discovery.k8s.io \"a\" is invalid: addressType: Unsupported value: \"IPv9\": supported values: \"FQDN\", \"IPv4\", \"IPv6\"");
+  CHECK(refused("/apis/resource.k8s.io/v1/namespaces/default/resourceclaims",
+                R"({"metadata":{"name":"a"},"spec":{"devices":{"requests":[{"name":"a","exactly":{"deviceClassName":"b","allocationMode":"Some"}}]}}})") ==
+        "ResourceClaim.resource.k8s.io \"a\" is invalid: spec.devices.requests[0].exactly.allocationMode: Unsupported value: \"Some\": supported values: \"All\", \"ExactCount\"");
+}

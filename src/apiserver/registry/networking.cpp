@@ -146,6 +146,7 @@ void check_backend(const Check& b) {
 void check_http_path(const Check& p) {
   Check type = p["pathType"], path = p["path"];
   if (!type.set()) return type.required("pathType must be specified");
+  if (type.is("")) type.unsupported({"Exact", "ImplementationSpecific", "Prefix"});  // which the tables' check takes for not set
   std::string_view text = path.text();
   bool exact = type.is("Exact") || type.is("Prefix");
   bool known = exact || type.is("ImplementationSpecific");  // of another the tables' check tells
