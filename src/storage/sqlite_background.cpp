@@ -67,7 +67,7 @@ Result<void> SqliteWriter::write_beats() {
       RETURN_IF_ERROR(drop_beat_.bind(1, key).run());
       continue;
     }
-    put_beat_.bind(1, key).bind(2, e->create_revision).bind(3, e->mod_revision).bind(4, e->expires_ms).bind_blob(5, *e->value);
+    put_beat_.bind(1, key).bind(2, e->create_revision).bind(3, e->mod_revision).bind(4, e->expires_ms).bind_blob(5, encoder_.encode(*e->value));
     RETURN_IF_ERROR(put_beat_.run());
   }
   return {};

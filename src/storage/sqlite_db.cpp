@@ -1,5 +1,7 @@
 #include "storage/sqlite_db.hpp"
 
+#include "storage/value_codec.hpp"
+
 #include <sqlite3.h>
 
 #include <cerrno>
@@ -99,7 +101,10 @@ std::string_view Statement::view(int column) const {
 }
 std::string Statement::text(int column) const { return std::string(view(column)); }
 bool Statement::null(int column) const { return sqlite3_column_type(stmt_, column) == SQLITE_NULL; }
-Bytes Statement::blob(int column) const { return null(column) ? nullptr : make_bytes(text(column)); }
+Result<Bytes> Statement::value(int column) const {
+  if (null(column)) return Bytes();
+  return decode_value(view(column));
+}
 
 // ---- Database
 

@@ -21,7 +21,7 @@ struct sqlite3_stmt;
 
 namespace onebin::storage {
 
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 inline constexpr int kApplicationId = 0x6f6e626e;  // "onbn"
 inline constexpr int kPageSize = 1024;
 
@@ -44,7 +44,7 @@ class Statement {
   std::string text(int column) const;
   std::string_view view(int column) const;  // until the next step
   bool null(int column) const;
-  Bytes blob(int column) const;  // null for NULL
+  Result<Bytes> value(int column) const;  // as ValueEncoder wrote it; null for NULL
 
  private:
   sqlite3* db_ = nullptr;

@@ -44,7 +44,8 @@ Result<Entry> SqliteReader::version(std::int64_t revision) {
   if (!row)
     return internal_error("store: version " + std::to_string(revision) +
                           " is missing: the file is damaged; restore a snapshot (onebin snapshot restore)");
-  return make_entry(version_.text(0), version_.integer(1), revision, version_.blob(2));
+  ASSIGN_OR_RETURN(Bytes value, version_.value(2));
+  return make_entry(version_.text(0), version_.integer(1), revision, std::move(value));
 }
 
 Result<Entry> SqliteReader::get(const std::string& key, std::int64_t revision) {
@@ -53,7 +54,8 @@ Result<Entry> SqliteReader::get(const std::string& key, std::int64_t revision) {
     ResetGuard guard(get_);
     ASSIGN_OR_RETURN(bool row, get_.bind(1, key).step());
     if (row) {
-      now = make_entry(key, get_.integer(1), get_.integer(0), get_.blob(2));
+      ASSIGN_OR_RETURN(Bytes value, get_.value(2));
+      now = make_entry(key, get_.integer(1), get_.integer(0), std::move(value));
       if (now->mod_revision <= revision) return now;
     }
   }
@@ -132,7 +134,8 @@ Result<ListPart> SqliteReader::list_in_snapshot(const KeyRange& range, std::size
       RETURN_IF_ERROR(undone());
       continue;
     }
-    part.items.push_back(KeyValue{std::string(key), list_.integer(1), list_.integer(2), list_.blob(3)});
+    ASSIGN_OR_RETURN(Bytes value, list_.value(3));
+    part.items.push_back(KeyValue{std::string(list_.view(0)), list_.integer(1), list_.integer(2), std::move(value)});
   }
   while (!full() && u != undo.end()) RETURN_IF_ERROR(undone());
   if (full()) {
@@ -159,9 +162,10 @@ Result<HistorySlice> SqliteReader::history(const KeyRange& range, std::int64_t a
       return slice;
     }
     WatchEvent e;
-    e.kv = KeyValue{history_.text(1), history_.integer(2), history_.integer(0), history_.blob(3)};
+    ASSIGN_OR_RETURN(Bytes value, history_.value(3));
+    e.kv = KeyValue{history_.text(1), history_.integer(2), history_.integer(0), std::move(value)};
     e.previous_revision = history_.integer(4);
-    e.previous_value = history_.blob(5);
+    ASSIGN_OR_RETURN(e.previous_value, history_.value(5));
     if (!e.kv.value) {
       e.type = WatchEvent::Type::Delete;
       e.kv.value = e.previous_value;

@@ -19,6 +19,8 @@ Result<std::unique_ptr<SqliteWriter>> SqliteWriter::open(const SqliteOptions& op
   ASSIGN_OR_RETURN(std::int64_t tables, w->db_.query_int("SELECT count(*) FROM sqlite_master"));
   if (tables == 0) RETURN_IF_ERROR(create_schema(w->db_));
   RETURN_IF_ERROR(check_schema(w->db_, options.path));
+  // A file of schema 1 is one of schema 2 without a deflated value.
+  RETURN_IF_ERROR(w->db_.exec(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str()));
   RETURN_IF_ERROR(w->db_.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                                  "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216"));
   if (options.max_database_bytes > 0)
@@ -74,7 +76,7 @@ Result<void> SqliteWriter::load(State& state) {
     item->create_revision = beats.integer(1);
     item->mod_revision = beats.integer(2);
     item->expires_ms = beats.integer(3);
-    item->value = beats.blob(4);
+    ASSIGN_OR_RETURN(item->value, beats.value(4));
     state.beats.push_back(item);
     set_entry(volatile_, item);
   }
@@ -236,7 +238,7 @@ Result<Entry> SqliteWriter::stored(const WriteOp& op) {
   ASSIGN_OR_RETURN(bool row, value_.bind(1, item->mod_revision).step());
   if (!row) return internal_error("store: version " + std::to_string(item->mod_revision) +
                                   " is missing: the file is damaged; restore a snapshot (onebin snapshot restore)");
-  item->value = value_.blob(0);
+  ASSIGN_OR_RETURN(item->value, value_.value(0));
   return Entry(item);
 }
 
@@ -257,7 +259,7 @@ Result<void> SqliteWriter::apply_durable(WriteOp& op) {
   std::int64_t revision = op.item->mod_revision;
   insert_log_.bind(1, revision).bind(2, op.previous ? op.previous->mod_revision : 0).bind(3, op.item->create_revision).bind(4, op.key);
   if (op.kind == WriteKind::Remove) insert_log_.bind_null(5);
-  else insert_log_.bind_blob(5, *op.value);
+  else insert_log_.bind_blob(5, encoder_.encode(*op.value));
   RETURN_IF_ERROR(insert_log_.run());
   if (op.item->expires_ms) RETURN_IF_ERROR(put_ttl_.bind(1, op.key).bind(2, revision).bind(3, op.item->expires_ms).run());
   switch (op.kind) {

@@ -7,6 +7,7 @@
 
 #include "storage/memory_table.hpp"
 #include "storage/sqlite_db.hpp"
+#include "storage/value_codec.hpp"
 #include "storage/write_op.hpp"
 
 #include <condition_variable>
@@ -87,6 +88,7 @@ class SqliteWriter {
 
   // The thread's own (before start(): the opener's).
   Database db_;
+  ValueEncoder encoder_;
   Statement find_, value_, insert_log_, put_current_, move_current_, drop_current_, put_ttl_, put_beat_, drop_beat_, set_meta_,
       dead_, drop_log_, begin_, commit_, rollback_;
   std::int64_t revision_ = 0, ceiling_ = 0, compacted_ = 0;

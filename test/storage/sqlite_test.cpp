@@ -5,6 +5,7 @@
 #include <onebin/storage/snapshot.hpp>
 
 #include <fstream>
+#include <random>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -120,6 +121,32 @@ Task<void> spans_both_classes(std::string path) {
   auto events = co_await take(w.get(), 5);
   for (std::size_t i = 0; i < 5; ++i) CHECK(events[i].kv.mod_revision == static_cast<std::int64_t>(i) + 2);
   CHECK(s->stats().writes == 5);
+  co_await s->close();
+}
+
+// Values lie deflated in the file, and as they are in one of schema 1.
+Task<void> deflates(std::string path) {
+  std::string pod;
+  while (pod.size() < 4000) pod += "{\"f:name\":{},\"f:value\":{},\"n\":" + std::to_string(pod.size()) + "}";
+  auto s = co_await open_store(at(path));
+  co_await put_new(s.get(), "/a", pod);
+  co_await put_new(s.get(), "/b", "\x01 looks deflated");
+  co_await s->close();
+  auto file = read_file(path);
+  REQUIRE(file);
+  CHECK(file->find(pod.substr(0, 1000)) == std::string::npos);
+  sql(path, ("PRAGMA user_version=1; UPDATE log SET value = CAST('" + pod + "' AS BLOB) WHERE key = '/a'").c_str());
+  s = co_await open_store(at(path));
+  CHECK(*must(co_await s->get("/a")).value == pod);
+  CHECK(*must(co_await s->get("/b")).value == "\x01 looks deflated");
+  co_await put(s.get(), "/a", pod + "2");
+  CHECK(*must(co_await s->get("/a")).value == pod + "2");
+  co_await s->close();
+  sql(path, "UPDATE log SET value = CAST(X'01FFFFFF7F00' AS BLOB) WHERE key = '/b'");
+  s = co_await open_store(at(path));
+  auto damaged = co_await s->get("/b");
+  CHECK_FALSE(damaged);
+  CHECK(damaged.status().message().find("damaged") != std::string::npos);
   co_await s->close();
 }
 
@@ -246,7 +273,9 @@ Task<void> fills_up(std::string path) {
   SqliteOptions o = at(path);
   o.max_database_bytes = 1 << 20;
   auto s = co_await open_store(o);
-  std::string big(100 << 10, 'x');
+  std::string big;  // what deflate cannot make smaller
+  std::mt19937 random(1);
+  while (big.size() < (100u << 10)) big.push_back(static_cast<char>(random()));
   int n = 0;
   for (;; ++n) {
     auto r = co_await s->create("/big/" + std::to_string(n), bytes(big));
@@ -328,6 +357,10 @@ TEST_CASE("volatile keys are written at their cadence") {
 TEST_CASE("a prefix may span durable and volatile keys") {
   TempDir dir;
   run(spans_both_classes, dir.file("db"));
+}
+TEST_CASE("values lie deflated in the file, and damage is told") {
+  TempDir dir;
+  run(deflates, dir.file("db"));
 }
 TEST_CASE("a store that cannot be used says why and what to do") {
   TempDir dir;
