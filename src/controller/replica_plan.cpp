@@ -2,6 +2,8 @@
 
 #include <onebin/apimachinery/selectors.hpp>
 
+#include <algorithm>
+
 namespace onebin::controller {
 namespace {
 
@@ -62,13 +64,15 @@ api::apps::v1::ReplicaSetStatus replica_status(const ReplicaSet& rs, const std::
     std::erase_if(s.conditions, [](const auto& c) { return c.type == "ReplicaFailure"; });
     return s;
   }
+  // The first failure stays told: the next one's message names another pod, and a write for each would be an event for each.
+  if (std::any_of(s.conditions.begin(), s.conditions.end(), [](const auto& c) { return c.type == "ReplicaFailure"; })) return s;
   api::apps::v1::ReplicaSetCondition c;
   c.type = "ReplicaFailure";
   c.status = "True";
   c.reason = s.replicas < rs.spec.replicas.value_or(1) ? "FailedCreate" : "FailedDelete";
   c.message = failure.message();
   c.last_transition_time = now;
-  set_condition(s.conditions, c);
+  s.conditions.push_back(std::move(c));
   return s;
 }
 
