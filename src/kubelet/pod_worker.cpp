@@ -98,6 +98,7 @@ void PodWorker::update(core::Pod pod) {
                   pod.metadata.deletion_timestamp == pod_.metadata.deletion_timestamp && same_foreign_conditions(pod.status, pod_.status);
   pod_ = std::move(pod);
   if (own_echo) return;
+  grant_resources();  // now: no status may tell of the new generation without telling of its resize
   if (changed) {
     references_ = std::move(refs);
     volumes_dirty_ = true;
