@@ -132,7 +132,9 @@ class Validator {
 
   void text(const FieldSchema& f, const std::string& value, const Step& at) {
     const FieldRules& r = *f.rules;
-    if (value.empty() && !f.nonempty && f.proto_number != 0) return;  // Go's "not set"
+    // Go's "not set", unless it is a pointer that is.
+    bool pointer = f.cardinality == Cardinality::Optional && !r.enum_values.empty();
+    if (value.empty() && !f.nonempty && f.proto_number != 0 && !pointer) return;
     if (!r.enum_values.empty()) {
       bool known = false;
       for (auto e : r.enum_values) known = known || e == value;

@@ -35,7 +35,8 @@ Type message_type(const TypeSchema& t, Atomicity atomicity) {
 Type value_type(const FieldSchema& f, Atomicity atomicity) {
   switch (f.kind) {
     case FieldKind::Message: return message_type(*f.message, atomicity);
-    case FieldKind::RawExtension: case FieldKind::FieldsV1: return {};
+    case FieldKind::RawExtension: return {Form::Atomic, true, nullptr, nullptr};
+    case FieldKind::FieldsV1: return {};
     case FieldKind::Json: return {Form::Atomic, true, nullptr, nullptr};
     default: return {Form::Scalar, false, nullptr, &f};
   }

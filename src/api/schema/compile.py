@@ -151,7 +151,7 @@ class Rules:
         empty = f.card == "Single" and a.get("default") in ('""', "false", "0")
         if a.get("default") and not empty:
             parts.append(f".default_json = {quote(a['default'])}")
-        values = a.get("values") or (f.enum_of.enums[a["enum"]] if a.get("enum") else None)
+        values = a["values"] if "values" in a else f.enum_of.enums[a["enum"]] if a.get("enum") else None
         if values:
             parts.append(f".enum_values = {self.array(values)}")
         if a.get("oneof"):

@@ -3,6 +3,7 @@
 
 #include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
+#include "apiserver/registry/disabled_fields.hpp"
 #include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
@@ -49,6 +50,7 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
   Status ns_ok = check_namespace(*served, ns, object);
   if (!ns_ok) co_return ns_ok;
   s.prepare_for_create(w, object);
+  drop_disabled_fields(*served->kind, object);
   auto reservation = s.begin_create(w, object);
   if (!reservation) co_return reservation.status();
   Reserved reserved(std::move(*reservation));
@@ -68,6 +70,7 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
     co_return Status(Reason::Unknown, "resourceVersion should not be set on objects to be created");
   Result<Bytes> value = encode_for_storage(*served, object);
   if (!value) co_return value.status();
+  if (c->dry_run() && !version.empty()) set_meta(object, "resourceVersion", version);
   co_return Prepared{std::move(object), std::move(*value), std::move(reserved)};
 }
 

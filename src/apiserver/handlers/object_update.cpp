@@ -2,6 +2,7 @@
 #include "apiserver/handlers/object_write.hpp"
 
 #include "apiserver/errors.hpp"
+#include "apiserver/registry/disabled_fields.hpp"
 #include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
@@ -46,9 +47,7 @@ void carry_system_fields(Document& object, const Document& old) {
   if (apimachinery::string_at(meta, "uid").empty()) carry("uid");
   carry("creationTimestamp");
   carry("deletionTimestamp");
-  if (!find_member(was, "deletionTimestamp")) meta.erase("deletionTimestamp");
   if (!find_member(meta, "deletionGracePeriodSeconds")) carry("deletionGracePeriodSeconds");
-  meta.erase("selfLink");
 }
 
 // Equal as objects, but for the named members.
@@ -79,7 +78,9 @@ void keep_times(Document& object, const Document& old) {
 }
 
 Status uid_conflict(const Served& served, const UpdateOptions& o, std::string_view asked, std::string_view actual) {
-  std::string why = "StorageError: invalid object, Code: 4, Key: " + served.storage_key(o.ns, o.name) + ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ";
+  std::string key = served.storage_key(o.ns, o.name);
+  if (starts_with(key, "/registry/")) key.erase(0, 9);  // shown without what all keys begin with
+  std::string why = "StorageError: invalid object, Code: 4, Key: " + key + ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ";
   why.append(asked).append(", UID in object meta: ").append(actual);
   return conflict(served.kind->plural, o.name, why, served.kind->group);
 }
@@ -91,10 +92,12 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
   Status ns_ok = check_namespace(*served, o->ns, object);
   if (!ns_ok) co_return ns_ok;
   carry_system_fields(object, *old);
+  if (!c->dry_run()) apimachinery::erase_meta(object, "selfLink");  // which nothing stores
   set_meta(object, "resourceVersion", std::to_string(current->revision));
   bool status = o->subresource == "status";
   Reserved reserved(nullptr);
   if (o->update_strategy) {
+    drop_disabled_fields(*served->kind, object);
     if (status) s.prepare_for_status_update(w, object, *old);
     else s.prepare_for_update(w, object, *old);
     if (!status) {

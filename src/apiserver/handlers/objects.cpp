@@ -300,10 +300,15 @@ void validate_common(const Served& served, const Document& object, const Documen
   const Document* old_meta = old ? find_member(*old, "metadata") : nullptr;
   FieldPath path("metadata");
   // Finalizers of custom resources, and that of their definitions, need no domain.
-  bool built_in = !served.custom && served.kind->group != "apiextensions.k8s.io";
+  bool built_in = !served.custom && s.own_finalizers;
   apimachinery::append(errors, apimachinery::validate_object_meta(meta ? *meta : kNone, served.namespaced(),
                                                                   old ? apimachinery::name_is_path_segment : s.name_rule, path, built_in));
   if (old) apimachinery::append(errors, apimachinery::validate_object_meta_update(meta ? *meta : kNone, old_meta ? *old_meta : kNone, path, built_in));
+  if (old && s.name_rule_on_update && meta) {
+    std::string generate(apimachinery::generate_name_of(object));
+    if (!generate.empty())
+      for (auto& m : s.name_rule(generate, true)) errors.push_back(field_invalid(path.child("generateName"), generate, m));
+  }
   if (schema && s.check_schema) apimachinery::append(errors, apimachinery::validate_schema(*served.kind->type, object, old));
 }
 

@@ -36,6 +36,7 @@ void Check::forbidden(std::string detail) const { errors_->push_back(field_forbi
 void Check::unsupported(std::initializer_list<const char*> supported) const {
   errors_->push_back(field_not_supported(path_, set() ? *value_ : Document(""), std::vector<std::string>(supported.begin(), supported.end())));
 }
+void Check::internal(std::string detail) const { errors_->push_back(apimachinery::field_internal(path_, std::move(detail))); }
 void Check::duplicate() const { duplicate_of(set() ? *value_ : Document("")); }
 void Check::duplicate_of(Document shown) const { errors_->push_back(field_duplicate(path_, std::move(shown))); }
 void Check::too_long(int max) const { errors_->push_back(field_too_long(path_, max)); }

@@ -44,8 +44,9 @@ class Check {
   void required(std::string detail = {}) const;
   void invalid(std::string detail) const;              // shows the value; "" where it is an absent text
   void invalid_as(Document shown, std::string detail) const;
-  void forbidden(std::string detail) const;
+  void forbidden(std::string detail = {}) const;
   void unsupported(std::initializer_list<const char*> supported) const;
+  void internal(std::string detail) const;
   void duplicate() const;
   void duplicate_of(Document shown) const;
   void too_long(int max) const;

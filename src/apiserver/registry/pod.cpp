@@ -4,6 +4,7 @@
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
 
 namespace onebin::apiserver {
 
@@ -79,13 +80,13 @@ class PodStrategy final : public Strategy {
   }
 
   void validate(WriteContext&, const Document& pod, FieldErrors& errors) const override {
-    validate_pod_spec(member(pod, "spec"), FieldPath("spec"), errors);
+    validate_pod(pod, errors);
     if (!each(member(pod, "spec"), "ephemeralContainers").empty())
       errors.push_back(field_forbidden(FieldPath("spec").child("ephemeralContainers"), "cannot be set on create"));
   }
 
   void validate_update(WriteContext& c, const Document& pod, const Document& old, FieldErrors& errors) const override {
-    validate_pod_spec(member(pod, "spec"), FieldPath("spec"), errors);
+    validate_pod(pod, errors);
     if (c.subresource == "ephemeralcontainers") return validate_ephemeral(pod, old, errors);
     if (c.subresource == "resize") return validate_resize(pod, old, errors);
     validate_spec_change(member(pod, "spec"), member(old, "spec"), errors);
@@ -119,6 +120,22 @@ class PodStrategy final : public Strategy {
   }
 
  private:
+  static void validate_pod(const Document& pod, FieldErrors& errors) {
+    validate_pod_spec(member(pod, "spec"), FieldPath("spec"), errors, std::string(apimachinery::name_of(pod)));
+    Check spec = Check(pod, FieldPath(), errors)["spec"].as(FieldPath("spec"));
+    if (spec["terminationGracePeriodSeconds"].set()) spec["terminationGracePeriodSeconds"].nonnegative();
+    for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
+      Check containers = spec[list];
+      for (std::size_t i = 0; i < containers.size(); ++i)
+        if (Check image = containers[i]["image"]; trim(image.text()).size() != image.text().size()) image.invalid("must not have leading or trailing whitespace");
+    }
+    Check volumes = spec["volumes"];
+    for (std::size_t i = 0; spec["serviceAccountName"].empty() && i < volumes.size(); ++i) {
+      Check sources = volumes[i]["projected"]["sources"];
+      for (std::size_t j = 0; j < sources.size(); ++j)
+        if (Check token = sources[j]["serviceAccountToken"]; token.set()) token.forbidden("must not be specified when serviceAccountName is not set");
+    }
+  }
   // podIP is the first of podIPs, whichever of the two the writer knows.
   static void unite_ips(Document& pod) {
     Document* status = find_member(pod, "status");

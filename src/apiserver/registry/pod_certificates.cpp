@@ -282,27 +282,46 @@ void validate_signer_name(std::string_view name, const FieldPath& path, FieldErr
 
 void validate_projected(const Document& projected, const FieldPath& path, FieldErrors& errors) {
   Paths paths{path, errors, {}};
-  std::size_t i = 0;
-  for (const auto& source : each(projected, "sources")) {
-    FieldPath at = path.child("sources").index(i++);
+  Check list(member(projected, "sources"), path.child("sources"), errors);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Check source = list[i];
     int kinds = 0;
-    for (const auto& [kind, value] : source.items()) {
-      if (!value.is_object()) continue;
+    for (const char* kind : {"secret", "configMap"}) {
+      Check at = source[kind];
+      if (!at.value().is_object()) continue;
       ++kinds;
-      if (kind == "secret" || kind == "configMap") {
-        if (string_at(value, "name").empty()) errors.push_back(field_required(at.child(kind).child("name")));
-        for (const auto& item : each(value, "items"))
-          if (!string_at(item, "path").empty()) paths.once(std::string(string_at(item, "path")), string_at(value, "name"));
-      } else if (kind == "downwardAPI") {
-        for (const auto& item : each(value, "items"))
-          if (!string_at(item, "path").empty()) paths.once(std::string(string_at(item, "path")), string_at(item, "path"));
-      } else if (kind == "clusterTrustBundle") {
-        validate_trust_bundle(value, at.child(kind), paths, errors);
-      } else if (kind == "podCertificate") {
-        validate_pod_certificate(value, at.child(kind), paths, errors);
+      at["name"].need();
+      Check items = at["items"];
+      for (std::size_t j = 0; j < items.size(); ++j) {
+        check_key_to_path(items[j]);
+        if (!items[j]["path"].empty()) paths.once(std::string(items[j]["path"].text()), at["name"].text());
       }
     }
-    if (kinds > 1) errors.push_back(field_forbidden(at, "may not specify more than 1 volume type per source"));
+    if (Check at = source["downwardAPI"]; at.value().is_object()) {
+      ++kinds;
+      Check items = at["items"];
+      for (std::size_t j = 0; j < items.size(); ++j) {
+        check_downward_file(items[j].as(at.path()));
+        if (!items[j]["path"].empty()) paths.once(std::string(items[j]["path"].text()), items[j]["path"].text());
+      }
+    }
+    if (Check at = source["serviceAccountToken"]; at.value().is_object()) {
+      ++kinds;
+      Check seconds = at["expirationSeconds"], file = at["path"].as(path.child("path"));
+      if (seconds.number() < 600) seconds.invalid("may not specify a duration less than 10 minutes");
+      if (seconds.number() > (std::int64_t{1} << 32)) seconds.invalid("may not specify a duration larger than 2^32 seconds");
+      if (file.need()) check_local_path(file);
+      check_volume_user(at["user"]);
+    }
+    if (Check at = source["clusterTrustBundle"]; at.value().is_object()) {
+      ++kinds;
+      validate_trust_bundle(at.value(), at.path(), paths, errors);
+    }
+    if (Check at = source["podCertificate"]; at.value().is_object()) {
+      ++kinds;
+      validate_pod_certificate(at.value(), at.path(), paths, errors);
+    }
+    if (kinds > 1) source.forbidden("may not specify more than 1 volume type per source");
   }
 }
 

@@ -23,6 +23,7 @@ namespace {
 
 // "Always" for an image without a tag or with :latest, as container runtimes would otherwise never look again.
 const char* pull_policy(std::string_view image) {
+  if (image.find(' ') != std::string_view::npos) return "IfNotPresent";  // no image's name, so that there is no tag to look at
   std::size_t at = image.find('@');
   std::string_view rest = image.substr(0, at);
   std::size_t slash = rest.rfind('/'), colon = rest.rfind(':');
@@ -109,8 +110,9 @@ std::string qos_class(const Document& spec) {
 
 void validate_pod_template(const Document& t, const FieldPath& path, FieldErrors& errors, const std::vector<std::string>& restart) {
   const Document& meta = member(t, "metadata");
-  if (const Document* labels = find_member(meta, "labels")) apimachinery::append(errors, apimachinery::validate_labels(*labels, path.child("metadata").child("labels")));
-  if (const Document* a = find_member(meta, "annotations")) apimachinery::append(errors, apimachinery::validate_annotations(*a, path.child("metadata").child("annotations")));
+  // Upstream's paths leave metadata out.
+  if (const Document* labels = find_member(meta, "labels")) apimachinery::append(errors, apimachinery::validate_labels(*labels, path.child("labels")));
+  if (const Document* a = find_member(meta, "annotations")) apimachinery::append(errors, apimachinery::validate_annotations(*a, path.child("annotations")));
   const Document& spec = member(t, "spec");
   validate_pod_spec(spec, path.child("spec"), errors);
   if (!each(spec, "ephemeralContainers").empty())
@@ -122,204 +124,363 @@ void validate_pod_template(const Document& t, const FieldPath& path, FieldErrors
   errors.push_back(field_not_supported(path.child("spec").child("restartPolicy"), policy, restart));
 }
 
-void validate_node_terms(const Document& term, const FieldPath& at, FieldErrors& errors) {
-  std::size_t i = 0;
-  for (const auto& e : each(term, "matchExpressions")) {
-    FieldPath p = at.child("matchExpressions").index(i++);
-    std::string op(string_at(e, "operator"));
-    std::size_t n = each(e, "values").size();
-    if ((op == "In" || op == "NotIn") && n == 0) errors.push_back(field_required(p.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
-    if ((op == "Exists" || op == "DoesNotExist") && n) errors.push_back(field_forbidden(p.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
-    if ((op == "Gt" || op == "Lt") && n != 1) errors.push_back(field_required(p.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'"));
-    if (op != "In" && op != "NotIn" && op != "Exists" && op != "DoesNotExist" && op != "Gt" && op != "Lt")
-      errors.push_back(field_invalid(p.child("operator"), op, "not a valid selector operator"));
-    if (auto k = string_at(e, "key"); !k.empty()) apimachinery::append(errors, apimachinery::validate_label_name(k, p.child("key")));
+void validate_node_terms(const Document& term, const FieldPath& path, FieldErrors& errors, bool check_values) {
+  Check at(term, path, errors), expressions = at["matchExpressions"], fields = at["matchFields"];
+  for (std::size_t i = 0; i < expressions.size(); ++i) {
+    Check e = expressions[i], values = e["values"], op = e["operator"];
+    if (op.is("In") || op.is("NotIn")) values.need("must be specified when `operator` is 'In' or 'NotIn'");
+    else if (op.is("Exists") || op.is("DoesNotExist")) {
+      if (values.size()) values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+    } else if (op.is("Gt") || op.is("Lt")) {
+      if (values.size() != 1) values.required("must be specified single value when `operator` is 'Lt' or 'Gt'");
+    } else {
+      op.invalid("not a valid selector operator");
+    }
+    e.add(apimachinery::validate_label_name(e["key"].text(), e["key"].path()));
+    for (std::size_t j = 0; check_values && j < values.size(); ++j) values[j].format(apimachinery::is_valid_label_value);
+  }
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    Check e = fields[i], values = e["values"], op = e["operator"], key = e["key"];
+    if (!op.is("In") && !op.is("NotIn")) op.invalid("not a valid selector operator");
+    else if (values.size() != 1) values.required("must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+    if (!key.is("metadata.name")) key.invalid("not a valid field selector key");
+    else for (std::size_t j = 0; j < values.size(); ++j) values[j].format(apimachinery::is_dns1123_subdomain);
+  }
+}
+
+void check_ids(const Check& security, std::initializer_list<const char*> users, std::initializer_list<const char*> groups) {
+  for (const char* f : users)
+    if (security[f].set()) security[f].each_problem(apimachinery::is_valid_user_id(security[f].number()));
+  for (const char* f : groups)
+    if (security[f].set()) security[f].each_problem(apimachinery::is_valid_group_id(security[f].number()));
+}
+
+void check_profiles(const Check& security) {
+  if (Check seccomp = security["seccompProfile"], local = seccomp["localhostProfile"]; seccomp.set()) {
+    if (seccomp["type"].empty()) seccomp["type"].required("type is required when seccompProfile is set");
+    if (!seccomp["type"].is("Localhost")) {
+      if (local.set()) local.invalid_as(seccomp.value(), "can only be set when seccomp type is Localhost");
+    } else if (!local.set()) {
+      local.required("must be set when seccomp type is Localhost");
+    } else {
+      check_descending_path(local);
+    }
+  }
+  Check armor = security["appArmorProfile"], local = armor["localhostProfile"];
+  if (!armor.set()) return;
+  if (armor["type"].empty()) armor["type"].required("type is required when appArmorProfile is set");
+  if (armor["type"].is("Localhost")) {
+    if (!local.set()) local.required("must be set when AppArmor type is Localhost");
+    else if (trim(local.text()) != local.text()) local.invalid("must not be padded with whitespace");
+    else if (local.text().empty()) local.required("must be set when AppArmor type is Localhost");
+    if (local.text().size() > 4095) local.too_long(4095);
+  } else if ((armor["type"].is("RuntimeDefault") || armor["type"].is("Unconfined")) && local.set()) {
+    local.invalid("can only be set when AppArmor type is Localhost");
   }
 }
 
 namespace {
 
-void validate_host_ports(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+void check_host_ports(const Check& containers, std::set<std::string>& seen) {
+  for (std::size_t i = 0; i < containers.size(); ++i) {
+    Check ports = containers[i]["ports"];
+    for (std::size_t j = 0; j < ports.size(); ++j) {
+      Check port = ports[j]["hostPort"];
+      if (!port.number()) continue;
+      std::string key = std::string(ports[j]["protocol"].text()) + "/" + std::string(ports[j]["hostIP"].text()) + "/" + std::to_string(port.number());
+      if (!seen.insert(key).second) port.duplicate_of(key);
+    }
+  }
+}
+
+void check_host_network(const Check& spec, bool is_pod) {
+  if (!spec["hostNetwork"].flag()) return;
+  Check containers = spec["containers"];
+  for (std::size_t i = 0; i < containers.size(); ++i) {
+    Check ports = containers[i]["ports"];
+    for (std::size_t j = 0; j < ports.size(); ++j) {
+      Check host = ports[j]["hostPort"];
+      if ((is_pod || host.number()) && host.number() != ports[j]["containerPort"].number())
+        host.invalid_as(host.number(), "must match `containerPort` when `hostNetwork` is true");
+    }
+  }
+}
+
+void check_label_keys(const Check& keys, const Check& selector) {
+  if (keys.size() && !selector.set()) keys.forbidden("must not be specified when labelSelector is not set");
+  for (std::size_t i = 0; i < keys.size(); ++i) keys.add(apimachinery::validate_label_name(keys[i].text(), keys[i].path()));
+}
+
+void check_match_keys(const Check& at) {
+  Check keys = at["matchLabelKeys"], others = at["mismatchLabelKeys"], selector = at["labelSelector"];
+  check_label_keys(keys, selector);
+  check_label_keys(others, selector);
+  std::set<std::string> matched, mismatched;
+  if (selector["matchLabels"].value().is_object())
+    for (const auto& [k, v] : selector["matchLabels"].value().items()) matched.insert(k);
+  for (std::size_t i = 0; i < others.size(); ++i) mismatched.emplace(others[i].text());
+  Check expressions = selector["matchExpressions"];
+  for (std::size_t i = 0; i < expressions.size(); ++i) {
+    std::string key(expressions[i]["key"].text());
+    for (std::size_t j = keys.size(); j-- > 0;)
+      if (keys[j].text() == key && matched.count(key)) {
+        at[j].invalid_as(key, "exists in both matchLabelKeys and labelSelector");
+        break;
+      }
+    matched.insert(key);
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    if (mismatched.count(std::string(keys[i].text()))) keys[i].invalid("exists in both matchLabelKeys and mismatchLabelKeys");
+}
+
+void check_selector(const Check& at) {
+  if (at.set()) at.add(apimachinery::validate_label_selector(at.value(), at.path()));
+}
+
+void check_spread(const Check& list) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Check t = list[i], when = t["whenUnsatisfiable"], domains = t["minDomains"];
+    if (t["maxSkew"].number() <= 0) t["maxSkew"].invalid_as(t["maxSkew"].number(), "must be greater than zero");
+    t["topologyKey"].need("can not be empty");
+    if (when.empty()) when.unsupported({"DoNotSchedule", "ScheduleAnyway"});
+    for (std::size_t j = i + 1; j < list.size(); ++j)
+      if (list[j]["topologyKey"].text() == t["topologyKey"].text() && list[j]["whenUnsatisfiable"].text() == when.text()) {
+        t["{topologyKey, whenUnsatisfiable}"].duplicate_of("{" + std::string(t["topologyKey"].text()) + ", " + std::string(when.text()) + "}");
+        break;
+      }
+    if (domains.set()) {
+      if (domains.number() <= 0) domains.invalid("must be greater than zero");
+      if (!when.is("DoNotSchedule")) domains.invalid("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + std::string(when.text()));
+    }
+    check_match_keys(t);
+    check_selector(t["labelSelector"]);
+  }
+}
+
+void check_weight(const Check& at) {
+  if (at.number() <= 0 || at.number() > 100) at.invalid_as(at.number(), "must be in the range 1-100");
+}
+
+void check_affinity_term(const Check& t) {
+  check_selector(t["labelSelector"]);
+  check_selector(t["namespaceSelector"]);
+  Check namespaces = t["namespaces"], key = t["topologyKey"];
+  for (std::size_t i = 0; i < namespaces.size(); ++i) namespaces[i].as(t.path().child("namespace")).format(apimachinery::is_dns1123_label);
+  check_match_keys(t);
+  key.need("can not be empty");
+  t.add(apimachinery::validate_label_name(key.text(), key.path()));
+}
+
+void check_affinity(const Check& affinity) {
+  constexpr const char *kRequired = "requiredDuringSchedulingIgnoredDuringExecution", *kPreferred = "preferredDuringSchedulingIgnoredDuringExecution";
+  Check node = affinity["nodeAffinity"];
+  if (Check required = node[kRequired], terms = required["nodeSelectorTerms"]; required.set() && terms.need("must have at least one node selector term"))
+    for (std::size_t i = 0; i < terms.size(); ++i) validate_node_terms(terms[i].value(), terms[i].path(), terms.errors(), true);
+  Check preferred = node[kPreferred];
+  for (std::size_t i = 0; i < preferred.size(); ++i) {
+    check_weight(preferred[i]["weight"]);
+    validate_node_terms(preferred[i]["preference"].value(), preferred[i]["preference"].path(), preferred.errors(), false);
+  }
+  for (const char* which : {"podAffinity", "podAntiAffinity"}) {
+    Check required = affinity[which][kRequired], weighted = affinity[which][kPreferred];
+    for (std::size_t i = 0; i < required.size(); ++i) check_affinity_term(required[i]);
+    for (std::size_t i = 0; i < weighted.size(); ++i) {
+      check_weight(weighted[i]["weight"]);
+      check_affinity_term(weighted[i]["podAffinityTerm"]);
+    }
+  }
+}
+
+bool sysctl_name(std::string_view name) {
+  bool ok = name.size() <= 253 && !name.empty();
+  char before = '.';
+  for (char ch : name) {
+    bool word = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9');
+    bool separator = ch == '.' || ch == '/', after_separator = before == '.' || before == '/';
+    bool after_filler = before == '-' || before == '_';
+    ok = ok && (word || ch == '-' || ch == '_' || separator) && !(separator && (after_separator || after_filler)) && (!after_separator || word);
+    before = ch;
+  }
+  return ok && before != '.' && before != '/' && before != '-' && before != '_';
+}
+
+void check_sysctls(const Check& list) {
   std::set<std::string> seen;
-  std::size_t i = 0;
-  for (const auto& c : each(spec, "containers")) {
-    std::size_t j = 0;
-    for (const auto& p : each(c, "ports")) {
-      FieldPath at = path.child("containers").index(i).child("ports").index(j++).child("hostPort");
-      std::int64_t port = apimachinery::int_at(p, "hostPort");
-      if (!port) continue;
-      std::string key = std::string(string_at(p, "protocol")) + "/" + std::string(string_at(p, "hostIP")) + "/" + std::to_string(port);
-      if (!seen.insert(key).second) errors.push_back(field_duplicate(at, key));
-    }
-    ++i;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Check name = list[i]["name"];
+    if (!name.need()) continue;
+    if (!sysctl_name(name.text())) name.invalid("must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
+    else if (seen.count(std::string(name.text()))) name.duplicate();
+    seen.emplace(name.text());
   }
 }
 
-void validate_host_network(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  if (!apimachinery::bool_at(spec, "hostNetwork")) return;
-  std::size_t i = 0;
-  for (const auto& c : each(spec, "containers")) {
-    std::size_t j = 0;
-    for (const auto& p : each(c, "ports")) {
-      std::int64_t host = apimachinery::int_at(p, "hostPort"), own = apimachinery::int_at(p, "containerPort");
-      if (host && host != own)
-        errors.push_back(field_invalid(path.child("containers").index(i).child("ports").index(j).child("hostPort"), host, "must match `containerPort` when `hostNetwork` is true"));
-      ++j;
+void check_pod_security(const Check& s) {
+  if (!s.value().is_object()) return;
+  check_ids(s, {"runAsUser"}, {"fsGroup", "runAsGroup"});
+  Check groups = s["supplementalGroups"];
+  for (std::size_t i = 0; i < groups.size(); ++i) groups[i].each_problem(apimachinery::is_valid_group_id(groups[i].number()));
+  check_sysctls(s["sysctls"]);
+  if (s["seLinuxChangePolicy"].set()) s["seLinuxChangePolicy"].one_of({"MountOption", "Recursive"});
+  check_profiles(s);
+}
+
+void check_dns(const Check& spec) {
+  Check config = spec["dnsConfig"], servers = config["nameservers"], searches = config["searches"], options = config["options"];
+  if (spec["dnsPolicy"].is("None")) {
+    if (!config.set()) return config.required("must provide `dnsConfig` when `dnsPolicy` is None");
+    if (servers.empty()) return servers.required("must provide at least one DNS nameserver when `dnsPolicy` is None");
+  }
+  if (servers.size() > 3) servers.invalid("must not have more than 3 nameservers");
+  for (std::size_t i = 0; i < servers.size(); ++i) check_address(servers[i], false);
+  if (searches.size() > 32) searches.invalid("must not have more than 32 search paths");
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < searches.size(); ++i) {
+    std::string text(searches[i].text());
+    length += text.size() + (i ? 1 : 0);
+    if (text == ".") continue;
+    if (ends_with(text, ".")) text.pop_back();
+    for (auto& m : apimachinery::is_dns1123_subdomain_with_underscore(text)) searches[i].invalid_as(text, m);
+  }
+  if (length > 2048) searches.invalid("must not have more than 2048 characters (including spaces) in the search list");
+  for (std::size_t i = 0; i < options.size(); ++i)
+    if (options[i]["name"].empty()) options[i].required("must not be empty");
+}
+
+void check_claims(const Check& list) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Check c = list[i], name = c["name"], own = c["resourceClaimName"], made = c["resourceClaimTemplateName"];
+    if (name.need()) {
+      if (names.count(std::string(name.text()))) name.duplicate();
+      else name.format(apimachinery::is_dns1123_label);
+      names.emplace(name.text());
     }
-    ++i;
+    if (own.set() && made.set()) c.invalid("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
+    if (!own.set() && !made.set()) c.invalid("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+    for (const Check* ref : {&own, &made})
+      if (ref->set()) ref->format(apimachinery::is_dns1123_subdomain);
   }
 }
 
-void validate_tolerations(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  std::size_t i = 0;
-  for (const auto& t : each(spec, "tolerations")) {
-    FieldPath at = path.child("tolerations").index(i++);
-    std::string key(string_at(t, "key")), op(string_at(t, "operator")), effect(string_at(t, "effect"));
-    if (!key.empty()) apimachinery::append(errors, apimachinery::validate_label_name(key, at.child("key")));
-    if (key.empty() && op != "Exists")
-      errors.push_back(field_invalid(at.child("operator"), op, "operator must be Exists when `key` is empty, which means \"match all values and all keys\""));
-    if (t.contains("tolerationSeconds") && effect != "NoExecute")
-      errors.push_back(field_invalid(at.child("effect"), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
-    if ((op.empty() || op == "Equal") && !string_at(t, "value").empty()) {
-      for (auto& m : apimachinery::is_valid_label_value(string_at(t, "value"))) errors.push_back(field_invalid(at.child("operator"), string_at(t, "value"), m));
-    }
-    if (op == "Exists" && !string_at(t, "value").empty())
-      errors.push_back(field_invalid(at.child("operator"), t, "value must be empty when `operator` is 'Exists'"));
-    if (!effect.empty() && effect != "NoSchedule" && effect != "PreferNoSchedule" && effect != "NoExecute")
-      errors.push_back(field_not_supported(at.child("effect"), effect, {"NoExecute", "NoSchedule", "PreferNoSchedule"}));
-  }
-}
-
-void validate_spread(const Document& spec, const FieldPath& path, FieldErrors& errors) {
+void check_gates(const Check& spec) {
+  Check readiness = spec["readinessGates"], scheduling = spec["schedulingGates"];
+  for (std::size_t i = 0; i < readiness.size(); ++i) check_qualified_name(readiness[i]["conditionType"]);
   std::set<std::string> seen;
-  std::size_t i = 0;
-  for (const auto& t : each(spec, "topologySpreadConstraints")) {
-    FieldPath at = path.child("topologySpreadConstraints").index(i++);
-    std::string key(string_at(t, "topologyKey")), when(string_at(t, "whenUnsatisfiable"));
-    if (!key.empty()) apimachinery::append(errors, apimachinery::validate_label_name(key, at.child("topologyKey")));
-    if (!seen.insert(key + "," + when).second) errors.push_back(field_duplicate(at.child("{topologyKey, whenUnsatisfiable}"), "{" + key + ", " + when + "}"));
-    if (t.contains("minDomains") && when != "DoNotSchedule")
-      errors.push_back(field_invalid(at.child("minDomains"), t["minDomains"], "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + when));
-    if (const Document* s = find_member(t, "labelSelector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, at.child("labelSelector")));
+  for (std::size_t i = 0; i < scheduling.size(); ++i) {
+    Check name = scheduling[i]["name"].as(scheduling[i].path());
+    check_qualified_name(name);
+    if (!seen.emplace(name.text()).second) name.duplicate();
   }
 }
 
-void validate_pod_affinity_terms(const Document& affinity, const char* name, const FieldPath& path, FieldErrors& errors) {
-  const Document& a = member(affinity, name);
-  FieldPath at = path.child("affinity").child(name);
-  std::size_t i = 0;
-  for (const auto& t : each(a, "requiredDuringSchedulingIgnoredDuringExecution")) {
-    FieldPath p = at.child("requiredDuringSchedulingIgnoredDuringExecution").index(i++);
-    if (const Document* s = find_member(t, "labelSelector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, p.child("labelSelector")));
-    if (auto k = string_at(t, "topologyKey"); !k.empty()) apimachinery::append(errors, apimachinery::validate_label_name(k, p.child("topologyKey")));
-  }
-  i = 0;
-  for (const auto& w : each(a, "preferredDuringSchedulingIgnoredDuringExecution")) {
-    FieldPath p = at.child("preferredDuringSchedulingIgnoredDuringExecution").index(i++).child("podAffinityTerm");
-    const Document& t = member(w, "podAffinityTerm");
-    if (const Document* s = find_member(t, "labelSelector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, p.child("labelSelector")));
-  }
+void check_names(const Check& spec) {
+  for (const char* f : {"serviceAccountName", "nodeName", "priorityClassName"})
+    if (!spec[f].empty()) spec[f].format(apimachinery::is_dns1123_subdomain);
+  for (const char* f : {"hostname", "subdomain"})
+    if (!spec[f].empty()) spec[f].format(apimachinery::is_dns1123_label);
+  if (Check runtime = spec["runtimeClassName"]; runtime.set()) runtime.format(apimachinery::is_dns1123_subdomain);
+  if (Check labels = spec["nodeSelector"]; labels.set()) labels.add(apimachinery::validate_labels(labels.value(), labels.path()));
+  Check name = spec["hostnameOverride"];
+  if (!name.set()) return;
+  if (spec["setHostnameAsFQDN"].flag()) name.forbidden("may not be specified when setHostnameAsFQDN is true");
+  if (spec["hostNetwork"].flag()) name.forbidden("may not be specified when hostNetwork is true");
+  name.at_most_bytes(64);
+  name.format(apimachinery::is_dns1123_subdomain);
 }
 
-void validate_affinity(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  const Document& affinity = member(spec, "affinity");
-  if (!affinity.is_object()) return;
-  const Document& node = member(affinity, "nodeAffinity");
-  FieldPath at = path.child("affinity").child("nodeAffinity");
-  if (const Document* required = find_member(node, "requiredDuringSchedulingIgnoredDuringExecution")) {
-    FieldPath terms = at.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
-    if (each(*required, "nodeSelectorTerms").empty()) errors.push_back(field_required(terms, "must have at least one node selector term"));
-    std::size_t i = 0;
-    for (const auto& t : each(*required, "nodeSelectorTerms")) validate_node_terms(t, terms.index(i++), errors);
-  }
-  std::size_t i = 0;
-  for (const auto& t : each(node, "preferredDuringSchedulingIgnoredDuringExecution"))
-    validate_node_terms(member(t, "preference"), at.child("preferredDuringSchedulingIgnoredDuringExecution").index(i++).child("preference"), errors);
-  validate_pod_affinity_terms(affinity, "podAffinity", path, errors);
-  validate_pod_affinity_terms(affinity, "podAntiAffinity", path, errors);
-}
-
-void validate_sysctls(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  std::set<std::string> seen;
-  std::size_t i = 0;
-  for (const auto& s : each(member(spec, "securityContext"), "sysctls")) {
-    FieldPath at = path.child("securityContext").child("sysctls").index(i++).child("name");
-    std::string name(string_at(s, "name"));
-    if (name.empty()) continue;
-    bool ok = name.size() <= 253;
-    char before = '.';
-    for (char ch : name) {
-      bool word = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9');
-      bool inner = word || ch == '-' || ch == '_';
-      bool separator = ch == '.' || ch == '/';
-      ok = ok && (inner || separator) && !(separator && (before == '.' || before == '/'));
-      if (before == '.' || before == '/') ok = ok && word;
-      before = ch;
-    }
-    ok = ok && before != '.' && before != '/' && before != '-' && before != '_';
-    if (!ok)
-      errors.push_back(field_invalid(at, name, "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"));
-    else if (!seen.insert(name).second) errors.push_back(field_duplicate(at, name));
+void check_host_users(const Check& spec) {
+  if (!spec["hostUsers"].set() || spec["hostUsers"].flag()) return;
+  for (auto [field, path] : {std::pair("hostNetwork", "hostNetwork"), std::pair("hostPID", "HostPID"), std::pair("hostIPC", "HostIPC")})
+    if (spec[field].flag()) spec[path].forbidden("when `hostUsers` is false");
+  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+    Check containers = spec[list];
+    for (std::size_t i = 0; i < containers.size(); ++i)
+      if (!containers[i]["volumeDevices"].empty()) containers[i]["volumeDevices"].forbidden("when `hostUsers` is false");
   }
 }
 
-void check_label_text(const Document& spec, const char* field, const FieldPath& path, FieldErrors& errors, apimachinery::NameProblems (*rule)(std::string_view)) {
-  std::string value(string_at(spec, field));
-  if (value.empty()) return;
-  for (auto& m : rule(value)) errors.push_back(field_invalid(path.child(field), value, m));
+void check_os(const Check& spec) {
+  Check os = spec["os"], name = os["name"];
+  if (!os.set() || !name.need()) return;
+  if (!name.is("linux") && !name.is("windows")) return name.as(os.path()).unsupported({"linux", "windows"});
+  constexpr const char* kWhy = "windows options cannot be set for a linux pod";
+  if (name.is("windows")) {
+    for (const char* f : {"hostPID", "hostIPC"})
+      if (spec[f].flag()) spec[f].forbidden("cannot be set for a windows pod");
+    return;
+  }
+  if (Check w = spec["securityContext"]["windowsOptions"]; w.set()) w.forbidden(kWhy);
+  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+    Check containers = spec[list];
+    for (std::size_t i = 0; i < containers.size(); ++i)
+      if (Check w = containers[i]["securityContext"]["windowsOptions"]; w.set()) w.forbidden(kWhy);
+  }
 }
 
-void validate_names(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  check_label_text(spec, "serviceAccountName", path, errors, apimachinery::is_dns1123_subdomain);
-  check_label_text(spec, "nodeName", path, errors, apimachinery::is_dns1123_subdomain);
-  check_label_text(spec, "hostname", path, errors, apimachinery::is_dns1123_label);
-  check_label_text(spec, "subdomain", path, errors, apimachinery::is_dns1123_label);
-  check_label_text(spec, "priorityClassName", path, errors, apimachinery::is_dns1123_subdomain);
-  check_label_text(spec, "runtimeClassName", path, errors, apimachinery::is_dns1123_subdomain);
-  if (const Document* labels = find_member(spec, "nodeSelector")) apimachinery::append(errors, apimachinery::validate_labels(*labels, path.child("nodeSelector")));
-}
-
-void validate_container_names(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  std::set<std::string> seen;
-  for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
-    std::size_t i = 0;
-    for (const auto& c : each(spec, list)) {
-      std::string name(string_at(c, "name"));
-      FieldPath at = path.child(list).index(i++).child("name");
-      if (name.empty()) continue;
-      if (!seen.insert(name).second) errors.push_back(field_duplicate(at, name));
+void check_containers(const Check& spec, const Volumes& volumes) {
+  if (spec["containers"].empty()) spec["containers"].required();
+  std::set<std::string> names;
+  std::set<std::string> ports;
+  for (auto [list, kind] : {std::pair("containers", ContainerKind::Regular), std::pair("initContainers", ContainerKind::Init), std::pair("ephemeralContainers", ContainerKind::Ephemeral)}) {
+    Check containers = spec[list];
+    for (std::size_t i = 0; i < containers.size(); ++i) {
+      validate_container(containers[i].value(), spec.value(), volumes, containers[i].path(), spec.errors(), kind);
+      Check name = containers[i]["name"];
+      if (!names.emplace(name.text()).second && (kind != ContainerKind::Init || !name.empty() || names.count(""))) name.duplicate();
     }
   }
+  check_host_ports(spec["containers"], ports);
 }
 
 }  // namespace
 
-void validate_pod_spec(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  validate_volumes(spec, path, errors);
-  if (each(spec, "containers").empty()) errors.push_back(field_required(path.child("containers")));
-  for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
-    std::string_view which = list;
-    std::size_t i = 0;
-    for (const auto& c : each(spec, list)) validate_container(c, spec, path.child(list).index(i++), errors, which == "initContainers", which == "ephemeralContainers");
-  }
-  validate_container_names(spec, path, errors);
-  validate_host_ports(spec, path, errors);
-  validate_host_network(spec, path, errors);
-  validate_names(spec, path, errors);
-  validate_tolerations(spec, path, errors);
-  validate_spread(spec, path, errors);
-  validate_affinity(spec, path, errors);
-  validate_sysctls(spec, path, errors);
-  std::size_t i = 0;
-  for (const auto& a : each(spec, "hostAliases")) {
-    FieldPath at = path.child("hostAliases").index(i++);
-    std::size_t j = 0;
-    for (const auto& h : each(a, "hostnames")) {
-      if (h.is_string())
-        for (auto& m : apimachinery::is_dns1123_subdomain(h.get<std::string>())) errors.push_back(field_invalid(at.child("hostnames").index(j), h, m));
-      ++j;
+void check_tolerations(const Check& list) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Check t = list[i], key = t["key"], op = t["operator"], effect = t["effect"], value = t["value"];
+    if (!key.empty()) t.add(apimachinery::validate_label_name(key.text(), key.path()));
+    if (key.empty() && !op.is("Exists")) op.invalid("operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+    if (t["tolerationSeconds"].set() && !effect.is("NoExecute")) effect.invalid("effect must be 'NoExecute' when `tolerationSeconds` is set");
+    if (op.empty() || op.is("Equal")) {
+      auto problems = apimachinery::is_valid_label_value(value.text());
+      if (!problems.empty()) op.invalid_as(std::string(value.text()), join(problems, ";"));
+    } else if (op.is("Exists")) {
+      if (!value.empty()) op.invalid_as(std::string(value.text()), "value must be empty when `operator` is 'Exists'");
+    } else if (op.is("Lt") || op.is("Gt")) {
+      op.unsupported({"Equal", "Exists", "Lt", "Gt"});  // compared only with a feature that is not on by default
+    } else {
+      op.unsupported({"Equal", "Exists"});
     }
   }
+}
+
+void validate_pod_spec(const Document& document, const FieldPath& path, FieldErrors& errors, const std::string& pod_name) {
+  Check spec(document, path, errors);
+  Volumes volumes = validate_volumes(document, path, errors, pod_name);
+  check_claims(spec["resourceClaims"]);
+  check_containers(spec, volumes);
+  check_host_network(spec, !pod_name.empty());
+  check_pod_security(spec["securityContext"]);
+  if (spec["hostPID"].flag() && spec["shareProcessNamespace"].flag()) spec["shareProcessNamespace"].invalid("ShareProcessNamespace and HostPID cannot both be enabled");
+  check_affinity(spec["affinity"]);
+  check_dns(spec);
+  check_gates(spec);
+  check_spread(spec["topologySpreadConstraints"]);
+  check_host_users(spec);
+  check_names(spec);
+  if (Check seconds = spec["activeDeadlineSeconds"]; seconds.set()) seconds.range(1, 2147483647);
+  check_tolerations(spec["tolerations"]);
+  Check aliases = spec["hostAliases"];
+  for (std::size_t i = 0; i < aliases.size(); ++i) {
+    check_address(aliases[i]["ip"], false);
+    Check names = aliases[i]["hostnames"];
+    for (std::size_t j = 0; j < names.size(); ++j) names[j].format(apimachinery::is_dns1123_subdomain);
+  }
+  if (Check overhead = spec["overhead"]; overhead.set()) {
+    Document limits = {{"limits", overhead.value()}};
+    check_resources(Check(limits, overhead.path(), errors), Check(document, path, errors));
+  }
+  check_os(spec);
 }
 
 }  // namespace onebin::apiserver

@@ -50,6 +50,8 @@ class Strategy {
   // --- facts
   const KindSchema* kind;
   apimachinery::NameRule name_rule = apimachinery::name_is_dns_subdomain;
+  bool name_rule_on_update = false;  // an update checks generateName by the rule of names again
+  bool own_finalizers = true;     // finalizers need a domain, but for Kubernetes' own
   bool has_status = false;        // a status subresource: writes of one side leave the other alone
   bool has_generation = false;    // metadata.generation counts changes of the spec
   bool create_on_update = false;

@@ -1,0 +1,100 @@
+// Fields of features that this release does not turn on by default: a write loses them, as it does with upstream.
+#include "apiserver/registry/disabled_fields.hpp"
+
+#include "apiserver/registry/pod_spec.hpp"
+
+#include <onebin/apimachinery/meta.hpp>
+
+namespace onebin::apiserver {
+
+using apimachinery::find_member;
+
+namespace {
+
+Document* array_in(Document& holder, const char* name) {
+  Document* v = find_member(holder, name);
+  return v && v->is_array() ? v : nullptr;
+}
+Document* object_in(Document& holder, const char* name) {
+  Document* v = find_member(holder, name);
+  return v && v->is_object() ? v : nullptr;
+}
+
+void drop_users(Document& source) {
+  for (const char* f : {"defaultUser", "user"}) source.erase(f);
+  if (Document* items = array_in(source, "items"))
+    for (auto& i : *items)
+      if (i.is_object()) i.erase("user");
+}
+
+void drop_of_volume(Document& v) {
+  if (Document* d = object_in(v, "emptyDir")) d->erase("mode");
+  for (const char* f : {"secret", "configMap", "downwardAPI"})
+    if (Document* s = object_in(v, f)) drop_users(*s);
+  Document* projected = object_in(v, "projected");
+  if (!projected) return;
+  drop_users(*projected);
+  if (Document* sources = array_in(*projected, "sources"))
+    for (auto& source : *sources)
+      if (source.is_object())
+        for (const char* f : {"secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"})
+          if (Document* s = object_in(source, f)) drop_users(*s);
+}
+
+void drop_of_handler(Document& holder, const char* name) {
+  Document* h = object_in(holder, name);
+  if (!h) return;
+  if (Document* get = object_in(*h, "httpGet")) get->erase("protocol");
+  if (Document* grpc = object_in(*h, "grpc")) grpc->erase("mode");
+}
+
+void drop_of_container(Document& c) {
+  if (Document* mounts = array_in(c, "volumeMounts"))
+    for (auto& m : *mounts)
+      if (m.is_object()) m.erase("bindMountOptions");
+  for (const char* f : {"livenessProbe", "readinessProbe", "startupProbe"}) drop_of_handler(c, f);
+  if (Document* lifecycle = object_in(c, "lifecycle"))
+    for (const char* f : {"postStart", "preStop"}) drop_of_handler(*lifecycle, f);
+}
+
+void drop_of_pod_spec(Document& spec) {
+  for (const char* f : {"evictionResponders", "schedulingGroup"}) spec.erase(f);
+  if (Document* volumes = array_in(spec, "volumes"))
+    for (auto& v : *volumes)
+      if (v.is_object()) drop_of_volume(v);
+  for (const char* list : {"containers", "initContainers", "ephemeralContainers"})
+    if (Document* containers = array_in(spec, list))
+      for (auto& c : *containers)
+        if (c.is_object()) drop_of_container(c);
+}
+
+Document* along(Document& object, std::initializer_list<const char*> path) {
+  Document* at = &object;
+  for (const char* name : path)
+    if (!(at = object_in(*at, name))) return nullptr;
+  return at;
+}
+
+}  // namespace
+
+void drop_disabled_fields(const KindSchema& kind, Document& object) {
+  std::string_view k = kind.kind;
+  Document* spec = nullptr;
+  if (kind.group.empty() && k == "Pod") spec = along(object, {"spec"});
+  else if (kind.group.empty() && k == "PodTemplate") spec = along(object, {"template", "spec"});
+  else if (k == "CronJob") spec = along(object, {"spec", "jobTemplate", "spec", "template", "spec"});
+  else if (kind.group == "apps" || kind.group == "batch" || k == "ReplicationController") spec = along(object, {"spec", "template", "spec"});
+  if (spec) drop_of_pod_spec(*spec);
+  if (kind.group.empty() && k == "Node")
+    if (Document* s = along(object, {"spec"})) {
+      s->erase("configSource");
+      s->erase("podPreemptionPolicy");
+    }
+  if (k == "Lease")
+    if (Document* s = along(object, {"spec"})) {
+      s->erase("strategy");
+      s->erase("preferredHolder");
+    }
+}
+
+}  // namespace onebin::apiserver
