@@ -154,12 +154,20 @@ class DaemonSetStrategy final : public Workload {
   void set_defaults(Document& o) const override {
     Workload::set_defaults(o);
     Document& annotations = apimachinery::object_at(apimachinery::object_at(o, "metadata"), "annotations");
-    if (!annotations.contains(kTemplateGeneration)) annotations[kTemplateGeneration] = "1";
+    if (!annotations.contains(kTemplateGeneration)) annotations[kTemplateGeneration] = "0";
   }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Workload::prepare_for_create(c, o);
+    if (template_generation(o) < 1) apimachinery::set_annotation(o, kTemplateGeneration, "1");
+  }
+  void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
+    Workload::prepare_for_status_update(c, o, old);
+    apimachinery::set_annotation(o, kTemplateGeneration, std::to_string(template_generation(old)));
+  }
+  static std::int64_t template_generation(const Document& o) { return std::strtoll(std::string(string_at(apimachinery::annotations_of(o), kTemplateGeneration)).c_str(), nullptr, 10); }
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
     Workload::prepare_for_update(c, o, old);
-    std::int64_t was = std::strtoll(std::string(string_at(apimachinery::annotations_of(old), kTemplateGeneration)).c_str(), nullptr, 10);
-    if (was < 1) was = 1;
+    std::int64_t was = std::max<std::int64_t>(template_generation(old), 1);
     if (!semantically_equal(at_path(o, {"spec", "template"}), at_path(old, {"spec", "template"}))) ++was;
     apimachinery::set_annotation(o, kTemplateGeneration, std::to_string(was));
   }

@@ -78,20 +78,52 @@ class JobStrategy final : public Strategy {
     } else if (completions && !semantically_equal(completions, before) && *completions != member(now, "parallelism")) {
       errors.push_back(field_invalid(path.child("completions"), *completions, "can only be modified in tandem with spec.parallelism"));
     }
-    Document a = member(now, "template"), b = member(was, "template");
-    if (apimachinery::bool_at(was, "suspend") && !apimachinery::get_string(old, {"status", "startTime"}).size()) {
-      // A job that has not begun may still be told where to run.
-      for (Document* d : {&a, &b}) {
-        if (Document* meta = find_member(*d, "metadata")) { meta->erase("labels"); meta->erase("annotations"); }
-        if (Document* s = find_member(*d, "spec"))
-          for (const char* f : {"nodeSelector", "affinity", "tolerations", "schedulingGates"}) s->erase(f);
-      }
-    }
-    if (!semantically_equal(a, b)) apimachinery::append(errors, apimachinery::validate_immutable_field(&a, &b, path.child("template")));
+    auto fixed = [&](const char* f) { apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(now, f), find_member(was, f), path.child(f))); };
+    fixed("selector");
+    validate_template_update(now, old, errors);
+    for (const char* f : {"completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"}) fixed(f);
     validate_pod_names(o, errors);
   }
+  void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override { validate_job_status(o, old, errors); }
 
  private:
+  // A suspended Job that has no pods may still be told where they run and what they may use.
+  static void validate_template_update(const Document& now, const Document& old, FieldErrors& errors) {
+    const Document& was = member(old, "spec");
+    const Document& status = member(old, "status");
+    bool suspended = apimachinery::bool_at(was, "suspend"), said = false;
+    for (const auto& c : each(status, "conditions")) said = said || (string_at(c, "type") == "Suspended" && string_at(c, "status") == "True");
+    bool open = suspended && (!given(status, "startTime") || said) && apimachinery::int_at(status, "active") == 0;
+    // Of the template's metadata labels and annotations count.
+    Document a = Document::object(), b = Document::object();
+    for (auto [to, from] : {std::pair<Document*, const Document*>{&a, &member(now, "template")}, {&b, &member(was, "template")}}) {
+      if (const Document* s = find_member(*from, "spec")) (*to)["spec"] = *s;
+      if (open) continue;
+      for (const char* f : {"labels", "annotations"})
+        if (const Document* v = find_member(member(*from, "metadata"), f)) apimachinery::object_at(*to, "metadata")[f] = *v;
+    }
+    FieldPath at = FieldPath("spec").child("template");
+    if (!open) {
+      if (!semantically_equal(a, b)) apimachinery::append(errors, apimachinery::validate_immutable_field(&a, &b, at));
+      return;
+    }
+    Document &x = apimachinery::object_at(a, "spec"), &y = apimachinery::object_at(b, "spec");
+    for (Document* s : {&x, &y}) {
+      for (const char* f : {"nodeSelector", "tolerations", "schedulingGates"}) s->erase(f);
+      if (Document* affinity = find_member(*s, "affinity"); affinity && affinity->is_object()) {
+        affinity->erase("nodeAffinity");
+        if (affinity->empty()) s->erase("affinity");
+      }
+    }
+    for (const char* list : {"containers", "initContainers"}) {
+      Document *l = find_member(x, list), *m = find_member(y, list);
+      if (!l || !m || !l->is_array() || !m->is_array() || l->size() != m->size()) continue;
+      for (std::size_t i = 0; i < l->size(); ++i)
+        if (string_at((*l)[i], "name") == string_at((*m)[i], "name"))
+          for (Document* c : {&(*l)[i], &(*m)[i]}) c->erase("resources");
+    }
+    if (!semantically_equal(x, y)) apimachinery::append(errors, apimachinery::validate_immutable_field(&x, &y, at.child("spec")));
+  }
   // Who writes a Job may not take its generated labels.
   static void validate_generated(const Document& o, FieldErrors& errors) {
     const Document& labels = apimachinery::at_path(o, {"spec", "template", "metadata", "labels"});

@@ -1,5 +1,6 @@
 // The core group's kinds but Pods and Services.
 #include "apiserver/registry/kinds.hpp"
+#include "apiserver/registry/limit_range.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 #include "apiserver/registry/resource_quota.hpp"
 
@@ -80,19 +81,94 @@ class NodeStrategy final : public Base {
   // A node may come with its status: the kubelet registers so.
   void prepare_for_create(WriteContext&, Document&) const override {}
   void set_defaults(Document& o) const override {
+    unite_ranges(o);
     Document* status = find_member(o, "status");
     if (!status || !status->is_object()) return;
     const Document* capacity = find_member(*status, "capacity");
     if (capacity && !find_member(*status, "allocatable")) (*status)["allocatable"] = Document(*capacity);
   }
+  // podCIDR is the first of podCIDRs, and wins where they differ.
+  static void unite_ranges(Document& o) {
+    Document* spec = find_member(o, "spec");
+    if (!spec || !spec->is_object()) return;
+    std::string first(string_at(*spec, "podCIDR"));
+    const Document& all = each(*spec, "podCIDRs");
+    if (!first.empty() && (all.empty() || all[0] != first)) (*spec)["podCIDRs"] = Document::array({first});
+    else if (first.empty() && !all.empty() && all[0].is_string() && all[0] != "") (*spec)["podCIDR"] = Document(all[0]);
+  }
+  static void check_ranges(const Check& list) {
+    int v4 = 0, v6 = 0;
+    std::string bad;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      check_network(list[i], false);
+      auto n = parse_network(list[i].text());
+      if (!n && bad.empty()) bad = list[i].text();
+      if (n) ++(n->base.v6 ? v6 : v4);
+      if (!n && list.size() > 1 && i + 1 == list.size()) break;
+    }
+    if (list.size() < 2) return;
+    bool all_read = static_cast<std::size_t>(v4 + v6) == list.size();
+    if (!all_read) list.internal("invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR address: " + bad);
+    if (!all_read || !(v4 && v6) || list.size() > 2) list.invalid("may specify no more than one CIDR for each IP family");
+  }
+  static void check_status(const Document& o, FieldErrors& errors) {
+    Check status(member(o, "status"), FieldPath("status"), errors);
+    for (const char* f : {"capacity", "allocatable"}) {
+      const Document& list = status[f].value();
+      if (!list.is_object()) continue;
+      for (const auto& [name, value] : list.items()) {
+        Check at = status[f][name];
+        auto q = apimachinery::Quantity::parse(at.text());
+        if (!q) continue;
+        if (q->sign() < 0) at.invalid("must be greater than or equal to 0");
+        bool whole = name == "pods" || (name.find('/') != std::string::npos && name.find("kubernetes.io/") == std::string::npos);
+        if (whole && q->milli_value() % 1000 != 0) at.invalid("must be an integer");
+      }
+    }
+    Check features = status["declaredFeatures"];
+    for (std::size_t i = 0; i < features.size(); ++i) {
+      if (!feature_name(features[i].text()))
+        features[i].invalid("invalid feature name " + apimachinery::go_quote(features[i].text()) +
+                            ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature)");
+      if (i == 0) continue;
+      if (features[i].text() == features[i - 1].text()) features[i].duplicate();
+      else if (features[i - 1].text() > features[i].text()) features[i].invalid("list must be sorted alphabetically");
+    }
+  }
+  static bool feature_name(std::string_view name) {
+    bool first = true;
+    for (const auto& part : split(name, '/')) {
+      if (part.empty() || !std::isalpha(static_cast<unsigned char>(part[0])) || (first && !std::isupper(static_cast<unsigned char>(part[0])))) return false;
+      for (char ch : part)
+        if (!std::isalnum(static_cast<unsigned char>(ch))) return false;
+      first = false;
+    }
+    return true;
+  }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    check_status(o, errors);
+    Check addresses = Check(member(o, "status"), FieldPath("status"), errors)["addresses"];
+    std::vector<const Document*> seen;
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+      for (const Document* s : seen)
+        if (*s == addresses[i].value()) {
+          addresses[i].duplicate();
+          break;
+        }
+      seen.push_back(&addresses[i].value());
+    }
+  }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    check_ranges(Check(member(o, "spec"), FieldPath("spec"), errors)["podCIDRs"]);
+    check_status(o, errors);
     FieldPath path = FieldPath("metadata").child("taints");  // upstream's path
     std::vector<std::string> seen;
     std::size_t i = 0;
     for (const auto& t : each(member(o, "spec"), "taints")) {
       FieldPath at = path.index(i++);
       std::string key(string_at(t, "key")), effect(string_at(t, "effect"));
-      if (!key.empty()) apimachinery::append(errors, apimachinery::validate_label_name(key, at.child("key")));
+      apimachinery::append(errors, apimachinery::validate_label_name(key, at.child("key")));
+      if (auto problems = apimachinery::is_valid_label_value(string_at(t, "value")); !problems.empty()) errors.push_back(field_invalid(at.child("value"), string_at(t, "value"), join(problems, ";")));
       if (effect.empty()) errors.push_back(field_required(at.child("effect")));
       else if (effect != "NoSchedule" && effect != "PreferNoSchedule" && effect != "NoExecute")
         errors.push_back(field_not_supported(at.child("effect"), effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"}));
@@ -186,9 +262,16 @@ class SecretStrategy final : public Base {
     };
     if (type == "kubernetes.io/service-account-token" && string_at(apimachinery::annotations_of(o), "kubernetes.io/service-account.name").empty())
       errors.push_back(field_required(FieldPath("metadata").child("annotations").key("kubernetes.io/service-account.name")));
-    if (type == "kubernetes.io/dockerconfigjson") require(".dockerconfigjson");
-    if (type == "kubernetes.io/dockercfg") require(".dockercfg");
-    if (type == "kubernetes.io/ssh-auth") require("ssh-privatekey");
+    auto require_json = [&](const char* key) {
+      require(key);
+      if (!data.is_object() || !data.contains(key)) return;
+      auto text = base64_decode(string_at(data, key));
+      auto parsed = apimachinery::decode_json(text ? *text : std::string(), nullptr);
+      if (!parsed) errors.push_back(field_invalid(FieldPath("data").key(key), "<secret contents redacted>", parsed.status().message()));
+    };
+    if (type == "kubernetes.io/dockerconfigjson") require_json(".dockerconfigjson");
+    if (type == "kubernetes.io/dockercfg") require_json(".dockercfg");
+    if (type == "kubernetes.io/ssh-auth" && string_at(data, "ssh-privatekey").empty()) errors.push_back(field_required(FieldPath("data").key("ssh-privatekey")));
     if (type == "kubernetes.io/tls") {
       require("tls.crt");
       require("tls.key");
@@ -207,6 +290,24 @@ class SecretStrategy final : public Base {
 class ServiceAccountStrategy final : public Base {
  public:
   using Base::Base;
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Base::prepare_for_create(c, o);
+    keep_names(o);
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Base::prepare_for_update(c, o, old);
+    keep_names(o);
+  }
+
+ private:
+  static void keep_names(Document& o) {
+    Document* secrets = find_member(o, "secrets");
+    if (!secrets || !secrets->is_array()) return;
+    for (auto& s : *secrets) {
+      std::string name(string_at(s, "name"));
+      s = name.empty() ? Document::object() : Document{{"name", name}};
+    }
+  }
 };
 
 // An Event's source is its source.component, or who reports it where that is empty.
@@ -232,13 +333,61 @@ class EventStrategy final : public Base {
   }
   Duration time_to_live(const Document&) const override { return std::chrono::hours(1); }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    const Document& about = member(o, kind->group.empty() ? "involvedObject" : "regarding");
-    std::string ns(apimachinery::namespace_of(o)), target(string_at(about, "namespace"));
-    bool ok = target.empty() ? ns == "default" || ns == "kube-system" || ns.empty() : target == ns;
-    if (!ok && target.empty()) errors.push_back(field_invalid(FieldPath("involvedObject").child("namespace"), target, "does not match event.namespace"));
-    if (!ok && !target.empty()) errors.push_back(field_invalid(FieldPath("involvedObject").child("namespace"), target, "does not match event.namespace"));
+    bool core = kind->group.empty();
+    check_legacy(o, errors);
+    if (core) return;
+    check_series(o, errors);
+    Check e(o, FieldPath(), errors);
+    auto top = [&](const char* member, const char* path) { return e[member].as(FieldPath(path)); };
+    if (!top("eventTime", "eventTime").set()) top("eventTime", "eventTime").required();
+    Check type = top("type", "type");
+    if (!type.is("Normal") && !type.is("Warning")) type.invalid_as("", "has invalid value: " + std::string(type.text()));
+    for (auto [member, path] : {std::pair("deprecatedFirstTimestamp", "firstTimestamp"), std::pair("deprecatedLastTimestamp", "lastTimestamp")})
+      if (top(member, path).set()) top(member, path).invalid_as("", "needs to be unset");
+    if (top("deprecatedCount", "count").number()) top("deprecatedCount", "count").invalid_as("", "needs to be unset");
+    Check source = top("deprecatedSource", "source");
+    if (!source["component"].empty() || !source["host"].empty()) source.invalid_as("", "needs to be unset");
   }
-  void validate_update(WriteContext&, const Document&, const Document&, FieldErrors&) const override {}
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+    check_legacy(o, errors);
+    if (kind->group.empty()) return;
+    if (!semantically_equal(find_member(o, "series"), find_member(old, "series"))) check_series(o, errors);
+    for (auto [member, path] : {std::pair("regarding", "involvedObject"), std::pair("reason", "reason"), std::pair("note", "message"), std::pair("deprecatedSource", "source"),
+                                std::pair("deprecatedFirstTimestamp", "firstTimestamp"), std::pair("deprecatedLastTimestamp", "lastTimestamp"), std::pair("deprecatedCount", "count"),
+                                std::pair("type", "type"), std::pair("eventTime", "eventTime"), std::pair("action", "action"), std::pair("related", "related"),
+                                std::pair("reportingController", "reportingController"), std::pair("reportingInstance", "reportingInstance")})
+      apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(o, member), find_member(old, member), FieldPath(path)));
+  }
+
+ private:
+  // Upstream's paths are those of core's Event.
+  static void check_series(const Document& o, FieldErrors& errors) {
+    const Document* series = find_member(o, "series");
+    if (!series || !series->is_object()) return;
+    if (apimachinery::int_at(*series, "count") < 2) errors.push_back(field_invalid(FieldPath("series.count"), "", "should be at least 2"));
+    if (string_at(*series, "lastObservedTime").empty()) errors.push_back(field_required(FieldPath("series.lastObservedTime")));
+  }
+  void check_legacy(const Document& o, FieldErrors& errors) const {
+    bool core = kind->group.empty();
+    std::string ns(apimachinery::namespace_of(o)), target(string_at(member(o, core ? "involvedObject" : "regarding"), "namespace"));
+    bool timed = !string_at(o, "eventTime").empty();
+    bool ok = timed ? !target.empty() || ns == "default" || ns == "kube-system" : target.empty() ? ns.empty() || ns == "default" : target == ns;
+    if (!ok) errors.push_back(field_invalid(FieldPath("involvedObject").child("namespace"), target, "does not match event.namespace"));
+    if (!timed) return;
+    Check e(o, FieldPath(), errors);
+    auto top = [&](const char* member, const char* path) { return e[member].as(FieldPath(path)); };
+    Check controller = core ? top("reportingComponent", "reportingComponent") : top("reportingController", "reportingController");
+    controller.need();
+    check_qualified_name(controller);
+    auto bounded = [](const Check& at, std::size_t most, bool needed) {
+      if (needed) at.need();
+      if (at.text().size() > most) at.invalid_as("", "can have at most " + std::to_string(most) + " characters");
+    };
+    bounded(top("reportingInstance", "reportingInstance"), 128, true);
+    bounded(top("action", "action"), 128, true);
+    bounded(top("reason", "reason"), 128, true);
+    bounded(top(core ? "message" : "note", "message"), 1024, false);
+  }
 };
 
 class ReplicationControllerStrategy final : public Base {
@@ -270,6 +419,15 @@ class ReplicationControllerStrategy final : public Base {
     const Document& labels = at_path(*t, {"metadata", "labels"});
     if (!selector.empty() && !s.matches(labels))
       errors.push_back(field_invalid(path.child("template").child("metadata").child("labels"), labels, "`selector` does not match template `labels`"));
+  }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    Check status(member(o, "status"), FieldPath("status"), errors);
+    std::int64_t all = status["replicas"].number();
+    for (const char* f : {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"})
+      if (status[f].number() < 0) status[f].nonnegative();
+    for (const char* f : {"fullyLabeledReplicas", "readyReplicas", "availableReplicas"})
+      if (status[f].number() > all) status[f].invalid_as(status[f].number(), "cannot be greater than status.replicas");
+    if (status["availableReplicas"].number() > status["readyReplicas"].number()) status["availableReplicas"].invalid_as(status["availableReplicas"].number(), "cannot be greater than readyReplicas");
   }
 };
 
@@ -307,6 +465,7 @@ class LimitRangeStrategy final : public Base {
     Base::prepare_for_create(c, o);
     if (apimachinery::name_of(o).empty()) apimachinery::set_meta(o, "name", random_uuid(*c.rng));
   }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { validate_limit_range(o, errors); }
 };
 
 }  // namespace

@@ -107,7 +107,8 @@ class FlowSchemaStrategy final : public Strategy {
     if (precedence.number() <= 0) precedence.invalid_as(precedence.number(), "must be a positive value");
     if (precedence.number() > 10000) precedence.invalid("must not be greater than 10000");
     if (precedence.number() == 1 && name != "exempt") precedence.invalid("only the schema named 'exempt' may have matchingPrecedence 1");
-    if (spec["distinguisherMethod"].set()) spec["distinguisherMethod"]["type"].one_of({"ByNamespace", "ByUser"});
+    if (Check method = spec["distinguisherMethod"]; method.set() && !method["type"].is("ByNamespace") && !method["type"].is("ByUser"))
+      method.as(method.path().child("type")).unsupported({"ByNamespace", "ByUser"});
     if (level.need("must reference a priority level")) level.named(apimachinery::name_is_dns_subdomain);
     for (std::size_t i = 0; i < rules.size(); ++i) {
       Check r = rules[i], subjects = r["subjects"], resources = r["resourceRules"], paths = r["nonResourceRules"];
@@ -172,8 +173,10 @@ class PriorityLevelStrategy final : public Strategy {
       if (exempt.set()) exempt.forbidden("must be nil if the type is Limited");
       if (!limited.set()) limited.required("must not be empty when type is Limited");
       else check_limited(limited);
-    } else if (!type.empty()) {
-      type.unsupported({"Exempt", "Limited"});
+    } else {
+      if (limited.set()) limited.forbidden();
+      if (type.empty()) type.required();
+      else type.unsupported({"Exempt", "Limited"});
     }
     const Document* fixed = mandatory_spec("PriorityLevelConfiguration", name);
     if (fixed && name == "exempt") {

@@ -91,23 +91,29 @@ void validate_pod_failure_policy(const Document& spec, const FieldPath& path, Fi
   }
 }
 
+// One index or two with "-" between them, or why it is neither.
+std::optional<std::string> parse_interval(std::string_view part, std::int64_t completions, std::int64_t (&ends)[2]) {
+  auto limits = split(part, '-');
+  if (limits.empty() || limits.size() > 2) return "the fragment " + go_quote(part) + " violates the requirement that an index interval can have at most two parts separated by '-'";
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    auto r = std::from_chars(limits[i].data(), limits[i].data() + limits[i].size(), ends[i]);
+    if (r.ec != std::errc() || r.ptr != limits[i].data() + limits[i].size() || limits[i].empty())
+      return "cannot convert string to integer for index: " + go_quote(limits[i]);
+    if (ends[i] >= completions) return "too large index: " + go_quote(limits[i]);
+  }
+  if (limits.size() == 1) ends[1] = ends[0];
+  else if (ends[0] >= ends[1]) return "non-increasing order, previous: " + std::to_string(ends[0]) + ", current: " + std::to_string(ends[1]);
+  return std::nullopt;
+}
+
 // "1,3-5": how many indexes, or why it is none.
 std::optional<std::string> count_indexes(std::string_view text, std::int64_t completions, std::int64_t& total) {
   std::int64_t last = -1;
   total = 0;
   if (text.empty()) return std::nullopt;
   for (const auto& part : split(text, ',')) {
-    auto limits = split(part, '-');
     std::int64_t ends[2] = {0, 0};
-    if (limits.empty() || limits.size() > 2) return "the fragment " + go_quote(part) + " violates the requirement that an index interval can have at most two parts separated by '-'";
-    for (std::size_t i = 0; i < limits.size(); ++i) {
-      auto r = std::from_chars(limits[i].data(), limits[i].data() + limits[i].size(), ends[i]);
-      if (r.ec != std::errc() || r.ptr != limits[i].data() + limits[i].size() || limits[i].empty())
-        return "cannot convert string to integer for index: " + go_quote(limits[i]);
-      if (ends[i] >= completions) return "too large index: " + go_quote(limits[i]);
-    }
-    if (limits.size() == 1) ends[1] = ends[0];
-    else if (ends[0] >= ends[1]) return "non-increasing order, previous: " + std::to_string(ends[0]) + ", current: " + std::to_string(ends[1]);
+    if (auto why = parse_interval(part, completions, ends)) return why;
     if (last >= ends[0]) return "non-increasing order, previous: " + std::to_string(last) + ", current: " + std::to_string(ends[0]);
     total += ends[1] - ends[0] + 1;
     last = ends[1];
@@ -159,6 +165,24 @@ void validate_indexed(const Document& spec, const FieldPath& path, FieldErrors& 
 }
 
 }  // namespace
+
+std::optional<std::string> index_problem(std::string_view text, std::int64_t completions) {
+  std::int64_t total = 0;
+  return count_indexes(text, completions, total);
+}
+
+std::optional<std::int64_t> common_index(std::string_view a, std::string_view b, std::int64_t completions) {
+  if (a.empty() || b.empty()) return std::nullopt;
+  for (const auto& one : split(a, ',')) {
+    std::int64_t x[2] = {0, 0};
+    if (parse_interval(one, completions, x)) continue;  // told where the list itself is checked
+    for (const auto& other : split(b, ',')) {
+      std::int64_t y[2] = {0, 0};
+      if (!parse_interval(other, completions, y) && x[0] <= y[1] && y[0] <= x[1]) return std::max(x[0], y[0]);
+    }
+  }
+  return std::nullopt;
+}
 
 void validate_job_spec(const Document& spec, const FieldPath& path, FieldErrors& errors) {
   bool indexed = string_at(spec, "completionMode") == "Indexed";

@@ -47,19 +47,22 @@ class RoleBindingStrategy final : public Base {
     bool cluster = kind->kind == "ClusterRoleBinding";
     if (k != "ClusterRole" && (cluster || k != "Role"))
       errors.push_back(field_not_supported(path.child("kind"), k, cluster ? std::vector<std::string>{"ClusterRole"} : std::vector<std::string>{"ClusterRole", "Role"}));
-    if (string_at(ref, "name").empty()) errors.push_back(field_required(path.child("name")));
+    Check name = Check(ref, path, errors)["name"];
+    if (name.need()) name.format(path_segment);
     std::size_t i = 0;
     for (const auto& s : each(o, "subjects")) {
-      FieldPath at = FieldPath("subjects").index(i++);
-      std::string sk(string_at(s, "kind"));
-      if (string_at(s, "name").empty()) errors.push_back(field_required(at.child("name")));
-      if (sk != "User" && sk != "Group" && sk != "ServiceAccount") errors.push_back(field_not_supported(at.child("kind"), sk, {"Group", "ServiceAccount", "User"}));
-      if (sk == "ServiceAccount" && cluster && string_at(s, "namespace").empty()) errors.push_back(field_required(at.child("namespace")));
+      Check at(s, FieldPath("subjects").index(i++), errors);
+      Check sk = at["kind"], name = at["name"], group = at["apiGroup"];
+      name.need();
+      if (!sk.one_of({"ServiceAccount", "User", "Group"})) continue;
+      if (!sk.is("ServiceAccount")) {
+        group.one_of({"rbac.authorization.k8s.io"});
+        continue;
+      }
+      if (!name.empty()) name.format(apimachinery::is_dns1123_subdomain);
+      if (!group.empty()) group.unsupported({""});
+      if (cluster) at["namespace"].need();
     }
-  }
-  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
-    validate(c, o, errors);
-    if (!semantically_equal(find_member(o, "roleRef"), find_member(old, "roleRef"))) errors.push_back(field_invalid(FieldPath("roleRef"), member(o, "roleRef"), "cannot change roleRef"));
   }
 };
 
@@ -70,7 +73,7 @@ class RoleStrategy final : public Base {
     std::size_t i = 0;
     for (const auto& r : each(o, "rules")) {
       FieldPath at = FieldPath("rules").index(i++);
-      if (each(r, "verbs").empty()) errors.push_back(field_required(at.child("verbs"), "verbs must contain at least one value"));
+      if (each(r, "verbs").empty()) errors.push_back(field_required(at.child("verbs")));
       if (!each(r, "nonResourceURLs").empty()) {
         if (kind->namespaced) errors.push_back(field_invalid(at.child("nonResourceURLs"), r["nonResourceURLs"], "namespaced rules cannot apply to non-resource URLs"));
         if (!each(r, "apiGroups").empty() || !each(r, "resources").empty() || !each(r, "resourceNames").empty())
@@ -130,6 +133,11 @@ class RuntimeClassStrategy final : public Base {
       key.erase("tolerationSeconds");
       if (!seen.insert(key.dump()).second) tolerations[i].duplicate();
     }
+    check_tolerations(tolerations);
+    Check fixed = Check(o, FieldPath(), errors)["overhead"].as(FieldPath("overhead"))["podFixed"];
+    if (!fixed.set()) return;
+    Document limits = {{"limits", fixed.value()}};
+    check_resources(Check(limits, FieldPath("overhead"), errors), Check(o, FieldPath(), errors));
   }
 };
 
@@ -181,6 +189,7 @@ class PriorityClassStrategy final : public Base {
     bool system = name == "system-cluster-critical" || name == "system-node-critical";
     if (starts_with(name, "system-") && !system)
       errors.push_back(field_forbidden(FieldPath("metadata").child("name"), "priority class names with 'system-' prefix are reserved for system use only. error: " + name + " is not a known system priority class"));
+    if (Check policy = Check(o, FieldPath(), errors)["preemptionPolicy"].as(FieldPath("preemptionPolicy")); policy.set()) policy.one_of({"Never", "PreemptLowerPriority"});
     if (!system && value > 1000000000) errors.push_back(field_forbidden(FieldPath("value"), "maximum allowed value of a user defined priority is 1000000000"));
   }
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {

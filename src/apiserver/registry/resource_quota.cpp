@@ -76,7 +76,9 @@ void validate_selector(const Document& spec, const FieldPath& path, FieldErrors&
   for (const auto& r : each(selector, "matchExpressions")) {
     std::string scope(string_at(r, "scopeName")), op(string_at(r, "operator"));
     const Document& values = each(r, "values");
+    if (!in(kScopes, scope)) errors.push_back(field_invalid(path.child("scopeName"), scope, "unsupported scope"));
     unsupported(scope, member(spec, "hard"), selector, path, errors);
+    if (op != "In" && op != "NotIn" && op != "Exists" && op != "DoesNotExist") errors.push_back(field_invalid(path.child("operator"), op, "not a valid selector operator"));
     if (scope != "PriorityClass" && scope != "VolumeAttributesClass" && in(kScopes, scope) && op != "Exists")
       errors.push_back(field_invalid(path.child("operator"), op,
                                      "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
@@ -106,7 +108,10 @@ class ResourceQuotaStrategy final : public Strategy {
     validate_list(member(spec, "hard"), path.child("hard"), errors);
     std::set<std::string> scopes = scopes_of(spec);
     for (const auto& s : each(spec, "scopes"))
-      if (s.is_string()) unsupported(s.get_ref<const std::string&>(), member(spec, "hard"), member(spec, "scopes"), path.child("scopes"), errors);
+      if (s.is_string()) {
+        if (!in(kScopes, s.get_ref<const std::string&>())) errors.push_back(field_invalid(path.child("scopes"), member(spec, "scopes"), "unsupported scope"));
+        unsupported(s.get_ref<const std::string&>(), member(spec, "hard"), member(spec, "scopes"), path.child("scopes"), errors);
+      }
     conflicts(scopes, member(spec, "scopes"), path.child("scopes"), errors);
     if (member(spec, "scopeSelector").is_object()) validate_selector(spec, path.child("scopeSelector").child("matchExpressions"), errors);
   }

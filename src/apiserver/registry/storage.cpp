@@ -71,7 +71,8 @@ class StorageClassStrategy final : public StorageStrategy {
     auto at = [&](const char* f) { return top[f].as(FieldPath(f)); };
     if (!at("provisioner").empty()) check_provisioner(at("provisioner"));
     check_parameters(at("parameters"), true);
-    if (at("reclaimPolicy").is("Recycle")) at("reclaimPolicy").unsupported({"Delete", "Retain"});
+    if (!at("reclaimPolicy").empty()) at("reclaimPolicy").one_of({"Delete", "Retain"});
+    if (at("volumeBindingMode").set()) at("volumeBindingMode").one_of({"Immediate", "WaitForFirstConsumer"});
     check_topologies(at("allowedTopologies"));
   }
 };

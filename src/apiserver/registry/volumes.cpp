@@ -42,11 +42,6 @@ void validate_class_name(const Document& spec, const char* field, const FieldPat
   for (auto& m : apimachinery::is_dns1123_subdomain(name)) errors.push_back(field_invalid(path.child(field), name, m));
 }
 
-void validate_volume_mode(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-  const Document* mode = find_member(spec, "volumeMode");
-  if (mode && mode->is_string() && *mode != "Block" && *mode != "Filesystem") errors.push_back(field_not_supported(path.child("volumeMode"), *mode, {"Block", "Filesystem"}));
-}
-
 void validate_source(const Document& spec, const char* field, const FieldPath& path, FieldErrors& errors) {
   const Document& source = member(spec, field);
   if (!source.is_object()) return;
@@ -75,13 +70,30 @@ void validate_claim_spec(const Document& spec, const FieldPath& path, FieldError
     errors.push_back(field_invalid(at, string_at(requests, "storage"), "must be greater than zero"));
   }
   validate_class_name(spec, "storageClassName", path, errors);
-  validate_volume_mode(spec, path, errors);
   validate_source(spec, "dataSource", path, errors);
   validate_source(spec, "dataSourceRef", path, errors);
   validate_class_name(spec, "volumeAttributesClassName", path, errors);
 }
 
 namespace {
+
+// Of an amount below zero both its value and its sign are told.
+void check_amount(const Check& at) {
+  auto q = Quantity::parse(at.text());
+  if (q && q->value() < 0) at.invalid_as(q->value(), "must be a valid resource quantity");
+}
+void check_amounts(const Check& list) {
+  if (list.value().is_object())
+    for (const auto& [name, value] : list.value().items()) check_amount(list.key(name));
+}
+// Storage, or a resource with a domain.
+bool check_resource_key(const Check& list, const std::string& name) {
+  auto problems = apimachinery::is_qualified_name(name);
+  for (auto& m : problems) list.invalid_as(name, m);
+  bool native = name.find('/') == std::string::npos || name.find("kubernetes.io/") != std::string::npos;
+  if (problems.empty() && native && name != "storage") list.errors().push_back(field_not_supported(list.path(), name, {"storage"}));
+  return problems.empty() && (!native || name == "storage");
+}
 
 class PersistentVolumeStrategy final : public Strategy {
  public:
@@ -106,20 +118,20 @@ class PersistentVolumeStrategy final : public Strategy {
     validate_capacity(member(spec, "capacity"), path.child("capacity"), errors);
     std::string policy(string_at(spec, "persistentVolumeReclaimPolicy"));
     validate_affinity(member(spec, "nodeAffinity"), path.child("nodeAffinity"), errors);
-    int sources = 0;
-    if (spec.is_object())
-      for (const auto& [key, value] : spec.items())
-        if (!is_common(key) && value.is_object() && sources++) errors.push_back(field_forbidden(path.child(key), "may not specify more than 1 volume type"));
-    if (member(spec, "local").is_object() && each(at_path(spec, {"nodeAffinity", "required"}), "nodeSelectorTerms").empty())
-      errors.push_back(field_required(path.child("nodeAffinity"), "Local volume requires node affinity"));
-    if (!sources) errors.push_back(field_required(path, "must specify a volume type"));
+    bool affinity = !each(at_path(spec, {"nodeAffinity", "required"}), "nodeSelectorTerms").empty();
+    validate_persistent_source(Check(spec, path, errors), affinity);
     if (policy == "Recycle" && apimachinery::get_string(spec, {"hostPath", "path"}) == "/")
       errors.push_back(field_forbidden(path.child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"));
     validate_class_name(spec, "storageClassName", path, errors);
-    validate_volume_mode(spec, path, errors);
+    Check attributes = Check(spec, path, errors)["volumeAttributesClassName"];
+    if (!attributes.set()) return;
+    if (attributes.need("an empty string is disallowed")) attributes.format(apimachinery::is_dns1123_subdomain);
+    if (!find_member(spec, "csi")) errors.push_back(field_required(path.child("csi"), "has to be specified when using volumeAttributesClassName"));
   }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     validate(c, o, errors);
+    if (find_member(member(old, "spec"), "volumeAttributesClassName") && !find_member(member(o, "spec"), "volumeAttributesClassName"))
+      errors.push_back(field_forbidden(FieldPath("spec").child("volumeAttributesClassName"), "update from non-nil value to nil is forbidden"));
     Document now = source_of(o), was = source_of(old);
     if (Document* csi = find_member(now, "csi"); csi && !find_member(member(was, "csi"), "controllerExpandSecretRef")) csi->erase("controllerExpandSecretRef");
     if (!semantically_equal(now, was)) errors.push_back(field_forbidden(FieldPath("spec").child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation\n"));
@@ -127,7 +139,7 @@ class PersistentVolumeStrategy final : public Strategy {
     const Document& before = member(old, "spec");
     apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(spec, "volumeMode"), find_member(before, "volumeMode"), FieldPath("volumeMode")));
     if (const Document* affinity = find_member(before, "nodeAffinity"); affinity && !semantically_equal(find_member(spec, "nodeAffinity"), affinity))
-      errors.push_back(field_invalid(FieldPath("nodeAffinity"), find_member(spec, "nodeAffinity") ? spec["nodeAffinity"] : Document(), "field is immutable"));
+      errors.push_back(field_invalid(FieldPath("nodeAffinity"), find_member(spec, "nodeAffinity") ? spec["nodeAffinity"] : Document(), "field is immutable, except for updating from beta label to GA"));
   }
 
  private:
@@ -164,7 +176,7 @@ class PersistentVolumeStrategy final : public Strategy {
     FieldPath terms = path.child("required").child("nodeSelectorTerms");
     if (each(*required, "nodeSelectorTerms").empty()) errors.push_back(field_required(terms, "must have at least one node selector term"));
     std::size_t i = 0;
-    for (const auto& t : each(*required, "nodeSelectorTerms")) validate_node_terms(t, terms.index(i++), errors);
+    for (const auto& t : each(*required, "nodeSelectorTerms")) validate_node_terms(t, terms.index(i++), errors, true);
   }
 };
 
@@ -185,6 +197,20 @@ class PersistentVolumeClaimStrategy final : public Strategy {
     settle_sources(o, find_member(was, "dataSource") || find_member(was, "dataSourceRef"));
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { validate_claim_spec(member(o, "spec"), FieldPath("spec"), errors); }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    Check status(member(o, "status"), FieldPath("status"), errors);
+    check_amounts(status["capacity"]);
+    Check states = status["allocatedResourceStatuses"], allocated = status["allocatedResources"];
+    if (states.value().is_object())
+      for (const auto& [name, state] : states.value().items()) {
+        check_resource_key(states, name);
+        static const std::vector<std::string> kStates = {"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"};
+        if (!state.is_string() || std::find(kStates.begin(), kStates.end(), state.get_ref<const std::string&>()) == kStates.end()) errors.push_back(field_not_supported(states.path(), name, kStates));
+      }
+    if (!allocated.value().is_object()) return;
+    for (const auto& [name, value] : allocated.value().items())
+      if (check_resource_key(allocated, name)) check_amount(allocated.key(name));
+  }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     validate(c, o, errors);
     Document now = member(o, "spec"), was = member(old, "spec");

@@ -1,0 +1,115 @@
+// What fields may say, where the differential test found upstream to say something else. The texts are upstream's.
+#include "support.hpp"
+
+
+using namespace onebin;
+using namespace onebin::apiserver::test;
+
+namespace {
+
+const std::string kDefault = "/api/v1/namespaces/default/";
+using Texts = std::vector<std::string>;
+
+// The causes of a refusal as "field: message"; those of an object that is taken, none.
+Texts causes(const Answer& a) {
+  Texts out;
+  if (a.code < 300) return out;
+  if (!a.body.is_object() || !a.body.contains("details")) return {a.text};
+  for (const auto& c : a.body["details"].value("causes", Document::array())) out.push_back(c.value("field", "") + ": " + c.value("message", ""));
+  return out;
+}
+
+Document with(Document object, const char* pointer, Document value) {
+  object[Document::json_pointer(pointer)] = std::move(value);
+  return object;
+}
+
+Texts created(Fixture& f, const std::string& path, const Document& object) { return causes(f.post(path + "?dryRun=All", object)); }
+
+}  // namespace
+
+TEST_CASE("containers and volumes are refused in upstream's words") {
+  Fixture f;
+  auto refused = [&](const char* pointer, const char* value) { return created(f, kDefault + "pods", with(pod("a"), pointer, Document::parse(value))); };
+  CHECK(created(f, kDefault + "pods", pod("a")).empty());
+  CHECK(refused("/spec/containers/0/name", R"("")") == Texts{"spec.containers[0].name: Required value"});
+  CHECK(refused("/spec/containers/0/ports", R"([{"containerPort":0}])") == Texts{"spec.containers[0].ports[0].containerPort: Required value"});
+  CHECK(refused("/spec/containers/0/ports", R"([{"containerPort":99999}])") ==
+        Texts{"spec.containers[0].ports[0].containerPort: Invalid value: 99999: must be between 1 and 65535, inclusive"});
+  CHECK(refused("/spec/containers/0/volumeMounts", R"([{"name":"none","mountPath":"/m"}])") == Texts{"spec.containers[0].volumeMounts[0].name: Not found: \"none\""});
+  CHECK(refused("/spec/volumes", R"([{"name":"v","emptyDir":{},"gitRepo":{"repository":"r"}}])") ==
+        Texts{"spec.volumes[0].gitRepo: Forbidden: may not specify more than 1 volume type"});
+  CHECK(refused("/spec/volumes", R"([{"name":"v","secret":{}}])") == Texts{"spec.volumes[0].secret.secretName: Required value"});
+}
+
+TEST_CASE("fields whose feature is off are dropped, and kept where they were") {
+  Fixture f;
+  Document o = with(pod("a"), "/spec/volumes", Document::parse(R"([{"name":"v","secret":{"secretName":"s","defaultUser":-1}}])"));
+  Answer made = f.post(kDefault + "pods", o);
+  REQUIRE(made.code == 201);
+  CHECK_FALSE(made.body["spec"]["volumes"][0]["secret"].contains("defaultUser"));
+}
+
+TEST_CASE("limit ranges bound in order, of resources that are known") {
+  Fixture f;
+  Document o = {{"apiVersion", "v1"}, {"kind", "LimitRange"}, {"metadata", {{"name", "l"}}}, {"spec", {{"limits", Document::array({{{"type", "Container"}, {"max", {{"cpu", "2"}}}, {"min", {{"cpu", "1"}}}}})}}}};
+  CHECK(created(f, kDefault + "limitranges", o).empty());
+  Texts over = created(f, kDefault + "limitranges", with(o, "/spec/limits/0/min/cpu", "3"));
+  REQUIRE_FALSE(over.empty());
+  CHECK(over[0] == "spec.limits[0].min[cpu]: Invalid value: \"3\": min value 3 is greater than max value 2");
+}
+
+TEST_CASE("roles and their bindings name what is there") {
+  Fixture f;
+  const std::string kBindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+  Document o = {{"apiVersion", "rbac.authorization.k8s.io/v1"}, {"kind", "RoleBinding"}, {"metadata", {{"name", "b"}}},
+                {"roleRef", {{"apiGroup", "rbac.authorization.k8s.io"}, {"kind", "ClusterRole"}, {"name", "view"}}},
+                {"subjects", Document::array({{{"kind", "User"}, {"apiGroup", "rbac.authorization.k8s.io"}, {"name", "u"}}})}};
+  CHECK(created(f, kBindings, o).empty());
+  CHECK(created(f, kBindings, with(o, "/subjects/0/name", "")) == Texts{"subjects[0].name: Required value"});
+  CHECK(created(f, kBindings, with(o, "/subjects/0/kind", "Dog")) == Texts{"subjects[0].kind: Unsupported value: \"Dog\": supported values: \"ServiceAccount\", \"User\", \"Group\""});
+}
+
+TEST_CASE("a Job's template stands, unless the Job waits") {
+  Fixture f;
+  const std::string kJobs = "/apis/batch/v1/namespaces/default/jobs";
+  auto job = [](bool suspend) {
+    return Document{{"apiVersion", "batch/v1"}, {"kind", "Job"}, {"metadata", {{"name", suspend ? "waits" : "runs"}}},
+                    {"spec", {{"suspend", suspend}, {"template", {{"spec", {{"restartPolicy", "Never"}, {"containers", Document::array({{{"name", "c"}, {"image", "i"}}})}}}}}}}};
+  };
+  REQUIRE(f.post(kJobs, job(true)).code == 201);
+  REQUIRE(f.post(kJobs, job(false)).code == 201);
+  auto patched = [&](const char* name, const char* patch) {
+    Texts out;
+    for (const auto& c : causes(f.send("PATCH", kJobs + "/" + name + "?dryRun=All", Document::parse(patch), "application/strategic-merge-patch+json"))) out.push_back(c.substr(0, c.find(": ")));
+    return out;
+  };
+  const char* cpu = R"({"spec":{"template":{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]}}}})";
+  const char* image = R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"other"}]}}}})";
+  const char* place = R"({"spec":{"template":{"spec":{"nodeSelector":{"a":"b"}}}}})";
+  CHECK(patched("waits", cpu).empty());
+  CHECK(patched("waits", place).empty());
+  CHECK(patched("waits", image) == Texts{"spec.template.spec"});
+  CHECK(patched("runs", cpu) == Texts{"spec.template"});
+  CHECK(patched("runs", place) == Texts{"spec.template"});
+  CHECK(patched("runs", R"({"spec":{"completionMode":"Indexed","completions":1}})") == Texts{"spec.completionMode"});
+}
+
+TEST_CASE("a Job's status goes forward") {
+  Fixture f;
+  const std::string kJobs = "/apis/batch/v1/namespaces/default/jobs";
+  Document o = {{"apiVersion", "batch/v1"}, {"kind", "Job"}, {"metadata", {{"name", "j"}}},
+                {"spec", {{"completionMode", "Indexed"}, {"completions", 5}, {"backoffLimitPerIndex", 1}, {"template", {{"spec", {{"restartPolicy", "Never"}, {"containers", Document::array({{{"name", "c"}, {"image", "i"}}})}}}}}}}};
+  REQUIRE(f.post(kJobs, o).code == 201);
+  auto refused = [&](const char* status, const char* query = "?dryRun=All") {
+    return causes(f.send("PATCH", kJobs + "/j/status" + query, Document{{"status", Document::parse(status)}}, "application/merge-patch+json"));
+  };
+  CHECK(refused(R"({"completedIndexes":"0-2","failedIndexes":"4"})").empty());
+  CHECK(refused(R"({"completedIndexes":"x"})") == Texts{"status.completedIndexes: Invalid value: \"x\": error parsing completedIndexes: cannot convert string to integer for index: \"x\""});
+  CHECK(refused(R"({"completedIndexes":"0-2","failedIndexes":"2"})") == Texts{"status.failedIndexes: Invalid value: \"2\": failedIndexes and completedIndexes overlap at index: 2"});
+  CHECK(refused(R"({"ready":1})") == Texts{"status.ready: Invalid value: 1: cannot set more ready pods than active"});
+  CHECK(refused(R"({"completionTime":"2026-01-01T00:00:00Z"})").size() == 1);
+  CHECK(refused(R"({"conditions":[{"type":"Complete","status":"True"}]})").size() == 3);
+  CHECK(refused(R"({"failed":2})", "").empty());
+  CHECK(refused(R"({"failed":1})") == Texts{"status.failed: Invalid value: 1: cannot decrease the failed counter"});
+}
