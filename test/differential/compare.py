@@ -8,8 +8,33 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 SERVICE_IP = re.compile(r"\b10\.96\.\d+\.\d+\b")
 GO_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC( m=\S+)?")
 RECORD = re.compile(r"in record \(\d+\)|revision \d+|current: \d+|in scheme \"[^\"]+\"|kube-api-access-[a-z0-9]{5}")  # upstream's scheme is named after where it was built
+# In errors. Upstream shows values as its internal Go structs have them, says how those differ, and names Go's types.
+GO_VALUE = re.compile(r"((?:Invalid|Duplicate|Unsupported) value: )(?=[{\[]|\"\{)")
+# What may not change is shown by some rules and by others not.
+IMMUTABLE = re.compile(r"(Invalid value: )(?:(?!Invalid value: ).)*?(: field is immutable)", re.S)
+GO_DIFF = re.compile(r"(?<=\n)@@ .*?(?=, [a-z][A-Za-z.\[\]0-9]*: (?:Invalid|Required|Forbidden|Duplicate|Unsupported|Too|Not|Internal)|\]?$)", re.S)
+GO_TYPE = re.compile(r"(cannot unmarshal .* of type )\S+")
+SUPPORTED = re.compile(r'supported values: ((?:"[^"]*"(?:, )?)+)')  # in the order of a list or of a set
 REVISION_MEMBERS = {"resourceVersion", "continue", "observedGeneration#"}
 RANDOM_MEMBERS = {"nodePort", "healthCheckNodePort"}
+
+
+def plain_error(text):
+    """An error's text without what only Go's types say."""
+    out, at = [], 0
+    for m in GO_VALUE.finditer(text):
+        if m.end() < at:
+            continue
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, m.end())
+        except ValueError:
+            continue
+        out.append(text[at:m.end()] + "<value>")
+        at = end
+    text = "".join(out) + text[at:]
+    text = re.sub(r"\nchanged: [A-Za-z, ]*", "", GO_DIFF.sub("", text))
+    text = IMMUTABLE.sub(r"\1<value>\2", GO_TYPE.sub(r"\1<type>", re.sub(r"\n+(?=, [a-z]|\]?$)", "", text)))
+    return SUPPORTED.sub(lambda m: "supported values: " + ", ".join(sorted(re.findall(r'"[^"]*"', m.group(1)))) + (", " if m.group(1).endswith(", ") else ""), text)
 
 
 def same_text(a, b, generated):
@@ -69,10 +94,11 @@ def level_causes(a, b):
     walks maps at random: which cause comes first, and whether one comes twice, is nothing to rely on."""
     if not all(isinstance(x, dict) and x.get("kind") == "Status" and (x.get("details") or {}).get("causes") for x in (a, b)):
         return a, b
+    a, b = (dict(x, message=plain_error(x.get("message", "")), details=dict(x["details"], causes=[dict(c, message=plain_error(c.get("message", ""))) for c in x["details"]["causes"]])) for x in (a, b))
     key = lambda c: json.dumps(c, sort_keys=True)  # noqa: E731
     once = [sorted({key(c) for c in x["details"]["causes"]}) for x in (a, b)]
     a, b = (dict(x, details=dict(x["details"], causes=[json.loads(c) for c in o])) for x, o in zip((a, b), once))
-    parts = [sorted(re.sub(r"^.*? is invalid: ", "", x.get("message", "")).strip("[]").split(", ")) for x in (a, b)]
+    parts = [sorted(set(re.sub(r"^.*? is invalid: ", "", x.get("message", "")).strip("[]").split(", "))) for x in (a, b)]
     if once[0] == once[1] and parts[0] == parts[1]:
         b["message"] = a["message"]
     return a, b
@@ -91,7 +117,7 @@ def differences(a, b, generated=(), skip_body=False):
             if not same_text(a.text, b.text, generated):
                 out.append(("text", a.text[:300], b.text[:300]))
         else:
-            walk(*level_causes(a.body, b.body), "", generated, out)
+            walk(*level_causes(*(dict(x, message=plain_error(x["message"])) if isinstance(x, dict) and x.get("kind") == "Status" and isinstance(x.get("message"), str) else x for x in (a.body, b.body))), "", generated, out)
     wa, wb = a.warnings, b.warnings
     if len(wa) != len(wb) or not all(same_text(x, y, generated) for x, y in zip(wa, wb)):
         out.append(("warnings", wa, wb))
