@@ -133,9 +133,10 @@ class Validator {
   void text(const FieldSchema& f, const std::string& value, const Step& at) {
     const FieldRules& r = *f.rules;
     // Go's "not set", unless it is a pointer that is.
-    bool pointer = f.cardinality == Cardinality::Optional && !r.enum_values.empty();
+    bool closed = !r.enum_values.empty() && r.format != "k8s-open-enum";
+    bool pointer = f.cardinality == Cardinality::Optional && closed;
     if (value.empty() && !f.nonempty && f.proto_number != 0 && !pointer) return;
-    if (!r.enum_values.empty()) {
+    if (closed) {
       bool known = false;
       for (auto e : r.enum_values) known = known || e == value;
       if (!known) {

@@ -151,7 +151,10 @@ class Rules:
         empty = f.card == "Single" and a.get("default") in ('""', "false", "0")
         if a.get("default") and not empty:
             parts.append(f".default_json = {quote(a['default'])}")
-        values = a["values"] if "values" in a else f.enum_of.enums[a["enum"]] if a.get("enum") else None
+        declared = f.enum_of.enums[a["enum"]] if a.get("enum") else None
+        values = a.get("values") or declared
+        if values and a.get("values") == []:
+            a = dict(a, format="k8s-open-enum")  # the values are published, not checked
         if values:
             parts.append(f".enum_values = {self.array(values)}")
         if a.get("oneof"):
