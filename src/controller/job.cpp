@@ -42,19 +42,32 @@ class Jobs final : public Controller {
       if (!now) expectations_.forget(key);
       queue_.add(key);
     });
-    pods_.on_event([this](const std::string&, const Pod* before, const Pod* now) {
-      const Pod& p = now ? *now : *before;
-      const auto* o = controller_of(p);
-      if (!o || o->kind != "Job") return;
-      std::string key = client::object_key(p.metadata.namespace_, o->name);
-      if (now && !before) expectations_.creation_seen(key);
-      if (!now || now->metadata.deletion_timestamp) expectations_.deletion_seen(key, p.metadata.uid);
-      queue_.add_after(key, 2ms);
-    });
+    pods_.on_event([this](const std::string&, const Pod* before, const Pod* now) { on_pod(before, now); });
   }
 
  private:
   int workers() const override { return 5; }
+
+  static std::string owner_key(const Pod& p) {
+    const auto* o = controller_of(p);
+    return o && o->kind == "Job" ? client::object_key(p.metadata.namespace_, o->name) : "";
+  }
+  void on_pod(const Pod* before, const Pod* now) {
+    const Pod& p = now ? *now : *before;
+    std::string key = owner_key(p), earlier = before ? owner_key(*before) : "";
+    if (!earlier.empty() && earlier != key) queue_.add_after(earlier, 2ms);
+    if (!key.empty()) {
+      if (now && !before) expectations_.creation_seen(key);
+      if (!now || now->metadata.deletion_timestamp) expectations_.deletion_seen(key, p.metadata.uid);
+      queue_.add_after(key, 2ms);
+    } else if (now && !controller_of(p) && !p.metadata.labels.empty()) {
+      jobs_.for_each([&](const std::string& at, const Job& j) {
+        if (j.metadata.namespace_ != p.metadata.namespace_) return;
+        auto selector = LabelSelector::from_struct(j.spec.selector);
+        if (selector && !selector->empty() && selector->matches(p.metadata.labels)) queue_.add(at);
+      });
+    }
+  }
 
   async::Task<ReconcileResult> reconcile(std::string key) override {
     std::optional<Job> j = jobs_.get(key);
@@ -65,9 +78,16 @@ class Jobs final : public Controller {
     if (!j->metadata.deletion_timestamp) {
       auto selector = LabelSelector::from_struct(j->spec.selector);
       if (!selector) co_return ReconcileResult{};
+      std::vector<Pod> released;  // nobody will count them
+      for (const auto& p : pods)
+        if (!selector->matches(p.metadata.labels) && has_tracking(p)) released.push_back(p);
       ClaimResult claimed = co_await claim_pods(&client_, std::move(pods), owned_.orphans(j->metadata.namespace_), *selector, controller_ref(*j), true);
       if (!claimed.failure) co_return ReconcileResult{claimed.failure};
       pods = std::move(claimed.pods);
+      for (const auto& p : released) {
+        Status s = co_await drop_finalizer(p);
+        if (!s) co_return ReconcileResult{s};
+      }
     }
     co_return co_await sync(key, *j, std::move(pods));
   }

@@ -70,6 +70,25 @@ TEST_CASE("a Job counts what has succeeded and ends") {
   CHECK(complete);
 }
 
+TEST_CASE("a Job takes a pod back that has lost its owner, and lets go of one that no longer matches") {
+  Cluster c({"job-controller"});
+  Document t = pod_template("job");
+  t["spec"]["restartPolicy"] = "Never";
+  c.create(kBatch + "jobs", object("batch/v1", "Job", "two", {{"completions", 2}, {"parallelism", 2}, {"template", t}}));
+  auto pods = c.pods();
+  REQUIRE(pods.size() == 2);
+  c.patch(kCore + "pods/" + pods[0], {{"metadata", {{"ownerReferences", nullptr}}}});
+  auto p = c.get(kCore + "pods/" + pods[0]).body;
+  REQUIRE(p["metadata"].contains("ownerReferences"));
+  CHECK(p["metadata"]["ownerReferences"][0]["name"] == "two");
+  CHECK(c.pods().size() == 2);
+  c.patch(kCore + "pods/" + pods[1], {{"metadata", {{"labels", nullptr}}}});
+  p = c.get(kCore + "pods/" + pods[1]).body;
+  CHECK_FALSE(p["metadata"].contains("ownerReferences"));
+  CHECK_FALSE(p["metadata"].contains("finalizers"));
+  CHECK(c.pods().size() == 3);
+}
+
 TEST_CASE("a ReplicationController makes pods, adopts what matches and lets go of what does not") {
   Cluster c({"replicationcontroller-controller"});
   c.create(kCore + "pods", {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", {{"name", "orphan"}, {"labels", {{"app", "rc"}}}}}, {"spec", pod_template("rc")["spec"]}});
