@@ -2,6 +2,7 @@
 #include "apiserver/allocators.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/registry/service_rules.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -16,11 +17,6 @@ using apimachinery::member;
 using apimachinery::semantically_equal;
 using apimachinery::string_at;
 
-namespace {
-
-const std::vector<std::string> kProtocols = {"SCTP", "TCP", "UDP"};
-
-// An address that only its own host understands is no endpoint.
 void validate_endpoint_ip(std::string_view text, const FieldPath& path, FieldErrors& errors) {
   auto ip = IpAddress::parse(text);
   std::string value(text);
@@ -38,6 +34,10 @@ void validate_endpoint_ip(std::string_view text, const FieldPath& path, FieldErr
   if (ip->v6 ? b[0] == 0xff && (b[1] & 0x0f) == 0x02 : b[0] == 224 && b[1] == 0 && b[2] == 0)
     errors.push_back(field_invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"));
 }
+
+namespace {
+
+const std::vector<std::string> kProtocols = {"SCTP", "TCP", "UDP"};
 
 constexpr const char* kNoAddress = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 
@@ -135,7 +135,7 @@ class EndpointSliceStrategy final : public Strategy {
       FieldPath at = FieldPath("endpoints").index(i++);
       const Document& addresses = each(e, "addresses");
       FieldPath path = at.child("addresses");
-      if (addresses.empty()) errors.push_back(field_required(path, "must contain at least 1 address"));
+      if (addresses.empty()) errors.push_back(field_required(path));
       if (addresses.size() > 100) errors.push_back(field_too_many(path, static_cast<int>(addresses.size()), 100));
       std::size_t j = 0;
       for (const auto& a : addresses) validate_address(type, a.is_string() ? a.get<std::string>() : std::string(), path, j++, errors);

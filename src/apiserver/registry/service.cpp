@@ -3,6 +3,7 @@
 #include "apiserver/core.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/registry/service_rules.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -110,53 +111,9 @@ class ServiceStrategy final : public Strategy {
     if (type_of(spec) != "LoadBalancer") apimachinery::object_at(o, "status")["loadBalancer"] = Document::object();
   }
 
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
-    const Document& spec = member(o, "spec");
-    FieldPath path("spec");
-    std::string type = type_of(spec);
-    validate_ports(spec, path, errors);
-    if (type == "ExternalName") {
-      std::string name(string_at(spec, "externalName"));
-      if (name.empty()) errors.push_back(field_required(path.child("externalName")));
-      else
-        for (auto& m : apimachinery::is_dns1123_subdomain(name.back() == '.' ? name.substr(0, name.size() - 1) : name)) errors.push_back(field_invalid(path.child("externalName"), name, m));
-      for (const char* f : {"clusterIPs"})
-        if (!each(spec, f).empty()) errors.push_back(field_forbidden(path.child(f), "may not be set for ExternalName services"));
-    }
-    if (type == "LoadBalancer" && headless(spec)) errors.push_back(field_invalid(path.child("clusterIPs").index(0), "None", "may not be set to 'None' for LoadBalancer services"));
-    if (type == "NodePort" && headless(spec)) errors.push_back(field_invalid(path.child("clusterIPs").index(0), "None", "may not be set to 'None' for NodePort services"));
-    if (const Document* s = find_member(spec, "selector")) apimachinery::append(errors, apimachinery::validate_labels(*s, path.child("selector")));
-    std::size_t i = 0;
-    for (const auto& ip : each(spec, "externalIPs")) {
-      FieldPath at = path.child("externalIPs").index(i++);
-      if (!ip.is_string() || !IpAddress::parse(ip.get<std::string>())) errors.push_back(field_invalid(at, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
-    }
-    if (!external(spec) && !string_at(spec, "externalTrafficPolicy").empty())
-      errors.push_back(field_invalid(path.child("externalTrafficPolicy"), string_at(spec, "externalTrafficPolicy"), "may only be set for externally-accessible services"));
-    if (!needs_ports(spec) && type != "LoadBalancer") {
-      i = 0;
-      for (const auto& p : each(spec, "ports")) {
-        if (apimachinery::int_at(p, "nodePort"))
-          errors.push_back(field_forbidden(path.child("ports").index(i).child("nodePort"), "may not be used when `type` is '" + type + "'"));
-        ++i;
-      }
-    }
-    if (type != "LoadBalancer") {
-      if (find_member(spec, "allocateLoadBalancerNodePorts")) errors.push_back(field_forbidden(path.child("allocateLoadBalancerNodePorts"), "may only be used when `type` is 'LoadBalancer'"));
-      if (!string_at(spec, "loadBalancerClass").empty()) errors.push_back(field_forbidden(path.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'"));
-      if (!each(spec, "loadBalancerSourceRanges").empty()) errors.push_back(field_forbidden(path.child("LoadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'"));
-    }
-  }
-
-  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
-    validate(c, o, errors);
-    const Document& spec = member(o, "spec");
-    const Document& was = member(old, "spec");
-    if (!needs_ip(spec) || !needs_ip(was)) return;
-    auto now = get_list(spec, "clusterIPs"), before = get_list(was, "clusterIPs");
-    if (!before.empty() && (now.empty() || now[0] != before[0]))
-      errors.push_back(field_invalid(FieldPath("spec").child("clusterIPs").index(0), now, "may not change once set"));
-  }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { validate_service(o, nullptr, errors); }
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override { validate_service(o, &old, errors); }
+  void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override { validate_service_status(o, old, errors); }
 
   Result<std::unique_ptr<Reservation>> begin_create(WriteContext& c, Document& o) const override { return allocate(c, o, nullptr); }
   Result<std::unique_ptr<Reservation>> begin_update(WriteContext& c, Document& o, const Document& old) const override { return allocate(c, o, &old); }
@@ -245,30 +202,6 @@ class ServiceStrategy final : public Strategy {
     if (external(was) && !external(spec) && same(spec, was, "externalTrafficPolicy")) spec.erase("externalTrafficPolicy");
   }
 
-  static void validate_ports(const Document& spec, const FieldPath& path, FieldErrors& errors) {
-    const Document& ports = each(spec, "ports");
-    if (ports.empty() && !headless(spec) && type_of(spec) != "ExternalName") errors.push_back(field_required(path.child("ports")));
-    std::set<std::string> names, seen;
-    std::size_t i = 0;
-    for (const auto& p : ports) {
-      FieldPath at = path.child("ports").index(i++);
-      std::string name(string_at(p, "name"));
-      if (name.empty() && ports.size() > 1) errors.push_back(field_required(at.child("name")));
-      if (!name.empty()) {
-        for (auto& m : apimachinery::is_dns1123_label(name)) errors.push_back(field_invalid(at.child("name"), name, m));
-        if (!names.insert(name).second) errors.push_back(field_duplicate(at.child("name"), name));
-      }
-      std::string key = std::string(string_at(p, "protocol")) + "/" + std::to_string(apimachinery::int_at(p, "port"));
-      Document value = {{"port", p.value("port", 0)}, {"protocol", string_at(p, "protocol")}};
-      if (!seen.insert(key).second) errors.push_back(field_duplicate(at, value));
-      const Document& target = member(p, "targetPort");
-      if (target.is_string())
-        for (auto& m : apimachinery::is_valid_port_name(target.get<std::string>())) errors.push_back(field_invalid(at.child("targetPort"), target, m));
-      else if (target.is_number() && target.get<std::int64_t>() != 0)
-        for (auto& m : apimachinery::is_valid_port_num(target.get<std::int64_t>())) errors.push_back(field_invalid(at.child("targetPort"), target, m));
-    }
-  }
-
   Status invalid(const Document& o, FieldErrors errors) const { return apimachinery::invalid("", "Service", apimachinery::name_of(o), errors); }
 
   // ipFamilyPolicy and ipFamilies, told or inferred.
@@ -281,6 +214,8 @@ class ServiceStrategy final : public Strategy {
     if (policy.empty()) policy = headless(spec) && selectorless(spec) ? "RequireDualStack" : "SingleStack";
     spec["ipFamilyPolicy"] = policy;
     FieldErrors errors;
+    validate_service_addresses(spec, was, errors);
+    if (!errors.empty()) return invalid(o, std::move(errors));
     if (was && policy == "SingleStack") {
       if (ips.size() > 1 && ips == get_list(*was, "clusterIPs")) ips.resize(1);
       if (families.size() > 1 && families == get_list(*was, "ipFamilies")) families.resize(1);
@@ -289,14 +224,7 @@ class ServiceStrategy final : public Strategy {
       errors.push_back(field_invalid(path.child("ipFamilyPolicy"), policy, ips.size() == 2 ? "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified"
                                                                                           : "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"));
     for (std::size_t i = 0; i < ips.size() && ips[i] != "None"; ++i) {
-      auto parsed = IpAddress::parse(ips[i]);
-      if (!parsed) {
-        errors.push_back(field_invalid(path.child("clusterIPs").index(i), ips[i], "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
-        continue;
-      }
       if (i >= families.size()) families.push_back(family_of(ips[i]));
-      else if (families[i] != family_of(ips[i]))
-        errors.push_back(field_invalid(path.child("clusterIPs").index(i), ips[i], "expected an " + families[i] + " value as indicated by `ipFamilies[" + std::to_string(i) + "]`"));
     }
     if (!errors.empty()) return invalid(o, std::move(errors));
     if (headless(spec) && selectorless(spec)) {
