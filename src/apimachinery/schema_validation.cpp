@@ -132,9 +132,9 @@ class Validator {
 
   void text(const FieldSchema& f, const std::string& value, const Step& at) {
     const FieldRules& r = *f.rules;
-    // Go's "not set", unless it is a pointer that is.
+    // Go's "not set", unless it is an item of a list or a pointer that is.
     bool closed = !r.enum_values.empty() && r.format != "k8s-open-enum";
-    bool pointer = f.cardinality == Cardinality::Optional && closed;
+    bool pointer = (f.cardinality == Cardinality::Optional || f.cardinality == Cardinality::List) && closed;
     if (value.empty() && !f.nonempty && f.proto_number != 0 && !pointer) return;
     if (closed) {
       bool known = false;

@@ -113,3 +113,38 @@ TEST_CASE("a Job's status goes forward") {
   CHECK(refused(R"({"failed":2})", "").empty());
   CHECK(refused(R"({"failed":1})") == Texts{"status.failed: Invalid value: 1: cannot decrease the failed counter"});
 }
+
+TEST_CASE("a Service's ports, addresses and policies fit its type") {
+  Fixture f;
+  const std::string kServices = kDefault + "services";
+  Document o = {{"apiVersion", "v1"}, {"kind", "Service"}, {"metadata", {{"name", "s"}}}, {"spec", {{"selector", {{"a", "b"}}}, {"ports", Document::array({{{"port", 80}}})}}}};
+  auto refused = [&](const char* pointer, const char* value) { return created(f, kServices, with(o, pointer, Document::parse(value))); };
+  CHECK(created(f, kServices, o).empty());
+  CHECK(refused("/spec/ports/0/port", "0") == Texts{"spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive", "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive"});
+  CHECK(refused("/spec/trafficDistribution", R"("x")") == Texts{"spec.trafficDistribution: Unsupported value: \"x\": supported values: \"PreferClose\", \"PreferSameZone\", \"PreferSameNode\""});
+  CHECK(refused("/spec/loadBalancerSourceRanges", R"(["x"])") == Texts{"spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                                                                     "spec.LoadBalancerSourceRanges[0]: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"});
+  CHECK(refused("/spec/externalIPs", R"(["127.0.0.1"])") == Texts{"spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)"});
+  CHECK(refused("/spec/ipFamilies", R"(["IPv5"])") == Texts{"spec.ipFamilies[0]: Unsupported value: \"IPv5\": supported values: \"IPv4\", \"IPv6\""});
+  CHECK(refused("/spec/externalTrafficPolicy", R"("Local")") == Texts{"spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services"});
+  REQUIRE(f.post(kServices, o).code == 201);
+  Document status = {{"status", {{"loadBalancer", {{"ingress", Document::array({{{"ip", "1.2.3.4"}}})}}}}}};
+  CHECK(causes(f.send("PATCH", kServices + "/s/status", status, "application/merge-patch+json")) == Texts{"status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"});
+}
+
+TEST_CASE("a generation counts structs that say nothing and a Deployment's annotations") {
+  Fixture f;
+  const std::string kDeployments = "/apis/apps/v1/namespaces/default/deployments";
+  Document o = {{"apiVersion", "apps/v1"}, {"kind", "Deployment"}, {"metadata", {{"name", "d"}}},
+                {"spec", {{"selector", {{"matchLabels", {{"a", "b"}}}}}, {"template", {{"metadata", {{"labels", {{"a", "b"}}}}}, {"spec", {{"containers", Document::array({{{"name", "c"}, {"image", "i"}}})}}}}}}}};
+  REQUIRE(f.post(kDeployments, o).code == 201);
+  auto generation = [&](const char* patch) {
+    Answer a = f.send("PATCH", kDeployments + "/d", Document::parse(patch), "application/strategic-merge-patch+json");
+    INFO(a.text);
+    REQUIRE(a.code == 200);
+    return a.body["metadata"]["generation"].get<int>();
+  };
+  CHECK(generation(R"({"metadata":{"labels":{"x":"y"}}})") == 1);
+  CHECK(generation(R"({"metadata":{"annotations":{"x":"y"}}})") == 2);
+  CHECK(generation(R"({"spec":{"template":{"spec":{"containers":[{"name":"c","securityContext":{}}]}}}})") == 3);
+}

@@ -313,7 +313,9 @@ void validate_common(const Served& served, const Document& object, const Documen
 }
 
 Status invalid_object(const Served& served, const Document& object, const FieldErrors& errors) {
-  return apimachinery::invalid(served.kind->group, served.kind->kind, apimachinery::name_of(object), errors);
+  // Events of both groups are one kind within upstream's API server, which names the core group's.
+  bool event = served.kind->kind == "Event" && served.kind->group == "events.k8s.io" && !served.custom;
+  return apimachinery::invalid(event ? std::string_view() : std::string_view(served.kind->group), served.kind->kind, apimachinery::name_of(object), errors);
 }
 
 }  // namespace onebin::apiserver

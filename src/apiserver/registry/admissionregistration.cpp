@@ -135,7 +135,9 @@ void check_webhook(const Check& w) {
     else if (split(name.text(), '.').size() < 3) name.invalid("should be a domain with at least three segments separated by dots");
   }
   for (std::size_t i = 0; i < w["rules"].size(); ++i) check_rule(w["rules"][i]);
-  if (effects.is("Some") || effects.is("Unknown")) effects.unsupported({"None", "NoneOnDryRun"});
+  if (effects.set()) effects.one_of({"None", "NoneOnDryRun"});
+  Check timeout = w["timeoutSeconds"];
+  if (timeout.set() && (timeout.number() < 1 || timeout.number() > 30)) timeout.invalid("the timeout value must be between 1 and 30 seconds");
   check_selector(w["namespaceSelector"]);
   check_selector(w["objectSelector"]);
   if (client["url"].set() == client["service"].set()) client.required("exactly one of url or service is required");

@@ -45,8 +45,9 @@ class Workload : public Strategy {
     };
     for (const char* f : parts_of_replicas()) more(f, "replicas", "cannot be greater than status.replicas");
     if (kind->kind != "DaemonSet") more("availableReplicas", "readyReplicas", kind->kind == "StatefulSet" ? "cannot be greater than status.readyReplicas" : "cannot be greater than readyReplicas");
-    std::int64_t was = apimachinery::int_at(member(old, "status"), "collisionCount"), now = apimachinery::int_at(status, "collisionCount");
-    if (now < was) errors.push_back(field_invalid(path.child("collisionCount"), now, "cannot be decremented"));
+    const Document* before = find_member(member(old, "status"), "collisionCount");
+    std::int64_t now = apimachinery::int_at(status, "collisionCount");
+    if (before && before->is_number() && (!find_member(status, "collisionCount") || now < before->get<std::int64_t>())) errors.push_back(field_invalid(path.child("collisionCount"), now, "cannot be decremented"));
   }
 
  protected:
@@ -108,6 +109,11 @@ class DeploymentStrategy final : public Workload {
     Document& r = apimachinery::object_at(s, "rollingUpdate");
     default_to(r, "maxUnavailable", "25%");
     default_to(r, "maxSurge", "25%");
+  }
+  // Annotations go to the replica sets, so that their changes count too.
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Workload::prepare_for_update(c, o, old);
+    if (!semantically_equal(apimachinery::annotations_of(o), apimachinery::annotations_of(old))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
   }
   void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
     Workload::prepare_for_status_update(c, o, old);
@@ -181,7 +187,11 @@ class DaemonSetStrategy final : public Workload {
   }
   void validate_strategy(const Document& spec, const FieldPath& top, FieldErrors& errors) const override {
     const Document& s = member(spec, "updateStrategy");
-    if (string_at(s, "type") != "RollingUpdate") return;
+    if (string_at(s, "type") == "OnDelete") return;
+    if (string_at(s, "type") != "RollingUpdate") {
+      errors.push_back(field_not_supported(top.child("updateStrategy"), s, {"RollingUpdate", "OnDelete"}));
+      return;
+    }
     FieldPath at = top.child("updateStrategy").child("rollingUpdate");
     const Document& rolling = member(s, "rollingUpdate");
     const Document& unavailable = member(rolling, "maxUnavailable");
@@ -219,6 +229,7 @@ class StatefulSetStrategy final : public Workload {
     const Document& s = member(spec, "updateStrategy");
     const Document& rolling = member(s, "rollingUpdate");
     FieldPath at = top.child("updateStrategy").child("rollingUpdate");
+    if (string_at(s, "type") != "OnDelete" && string_at(s, "type") != "RollingUpdate") errors.push_back(field_invalid(top.child("updateStrategy"), s, "must be 'RollingUpdate' or 'OnDelete'"));
     if (string_at(s, "type") == "OnDelete" && rolling.is_object()) {
       Document shown = {{"Partition", apimachinery::int_at(rolling, "partition")}, {"MaxUnavailable", find_member(rolling, "maxUnavailable") ? rolling["maxUnavailable"] : Document()}};
       errors.push_back(field_invalid(at, shown, "only allowed for updateStrategy 'RollingUpdate'"));

@@ -102,13 +102,13 @@ class NodeStrategy final : public Base {
     for (std::size_t i = 0; i < list.size(); ++i) {
       check_network(list[i], false);
       auto n = parse_network(list[i].text());
-      if (!n && bad.empty()) bad = list[i].text();
+      if (!n && bad.empty()) bad = "invalid CIDR[" + std::to_string(i) + "]: <nil> (invalid CIDR address: " + std::string(list[i].text()) + ")";
       if (n) ++(n->base.v6 ? v6 : v4);
       if (!n && list.size() > 1 && i + 1 == list.size()) break;
     }
     if (list.size() < 2) return;
     bool all_read = static_cast<std::size_t>(v4 + v6) == list.size();
-    if (!all_read) list.internal("invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR address: " + bad);
+    if (!all_read) list.internal("invalid PodCIDRs. failed to check with dual stack with error:" + bad);
     if (!all_read || !(v4 && v6) || list.size() > 2) list.invalid("may specify no more than one CIDR for each IP family");
   }
   static void check_status(const Document& o, FieldErrors& errors) {
@@ -129,7 +129,7 @@ class NodeStrategy final : public Base {
     for (std::size_t i = 0; i < features.size(); ++i) {
       if (!feature_name(features[i].text()))
         features[i].invalid("invalid feature name " + apimachinery::go_quote(features[i].text()) +
-                            ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature)");
+                            ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes");
       if (i == 0) continue;
       if (features[i].text() == features[i - 1].text()) features[i].duplicate();
       else if (features[i - 1].text() > features[i].text()) features[i].invalid("list must be sorted alphabetically");

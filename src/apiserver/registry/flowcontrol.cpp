@@ -164,14 +164,14 @@ class PriorityLevelStrategy final : public Strategy {
     Check type = spec["type"], exempt = spec["exempt"], limited = spec["limited"];
     if ((name == "exempt") != type.is("Exempt")) type.invalid("must be 'Exempt' if and only if `name` is 'exempt'");
     if (type.is("Exempt")) {
-      if (limited.set()) limited.forbidden("must be nil if the type is not Limited");
+      if (limited.set()) limited.forbidden();
       if (exempt.set()) {
         check_share(exempt);
         exempt["lendablePercent"].range(0, 100);
       }
     } else if (type.is("Limited")) {
-      if (exempt.set()) exempt.forbidden("must be nil if the type is Limited");
-      if (!limited.set()) limited.required("must not be empty when type is Limited");
+      if (exempt.set()) exempt.forbidden();
+      if (!limited.set()) limited.required();
       else check_limited(limited);
     } else {
       if (limited.set()) limited.forbidden();
@@ -195,14 +195,14 @@ class PriorityLevelStrategy final : public Strategy {
     check_share(limited);
     Check response = limited["limitResponse"], type = response["type"], queuing = response["queuing"];
     if (type.is("Reject")) {
-      if (queuing.set()) queuing.forbidden("must be nil if limited.limitResponse.type is not Limited");
+      if (queuing.set()) queuing.forbidden();
     } else if (type.is("Queue")) {
-      if (!queuing.set()) queuing.required("must not be empty if limited.limitResponse.type is Limited");
+      if (!queuing.set()) queuing.required();
       else check_queuing(queuing);
-    } else if (type.empty()) {
-      type.required();
     } else {
-      type.unsupported({"Queue", "Reject"});
+      if (queuing.set()) queuing.forbidden();
+      if (type.empty()) type.required();
+      else type.unsupported({"Queue", "Reject"});
     }
     if (limited["lendablePercent"].set()) limited["lendablePercent"].range(0, 100);
     if (limited["borrowingLimitPercent"].number() < 0) limited["borrowingLimitPercent"].invalid("if specified, must be a non-negative integer");

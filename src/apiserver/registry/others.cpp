@@ -70,6 +70,11 @@ class RoleStrategy final : public Base {
  public:
   using Base::Base;
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    if (Check rule = Check(o, FieldPath(), errors)["aggregationRule"].as(FieldPath("aggregationRule")); rule.set()) {
+      Check list = rule["clusterRoleSelectors"];
+      list.need("at least one clusterRoleSelector required if aggregationRule is non-nil");
+      for (std::size_t n = 0; n < list.size(); ++n) list.add(apimachinery::validate_label_selector(list[n].value(), list[n].path()));
+    }
     std::size_t i = 0;
     for (const auto& r : each(o, "rules")) {
       FieldPath at = FieldPath("rules").index(i++);
@@ -189,7 +194,7 @@ class PriorityClassStrategy final : public Base {
     bool system = name == "system-cluster-critical" || name == "system-node-critical";
     if (starts_with(name, "system-") && !system)
       errors.push_back(field_forbidden(FieldPath("metadata").child("name"), "priority class names with 'system-' prefix are reserved for system use only. error: " + name + " is not a known system priority class"));
-    if (Check policy = Check(o, FieldPath(), errors)["preemptionPolicy"].as(FieldPath("preemptionPolicy")); policy.set()) policy.one_of({"Never", "PreemptLowerPriority"});
+    if (Check policy = Check(o, FieldPath(), errors)["preemptionPolicy"].as(FieldPath("preemptionPolicy")); policy.set() && policy.need()) policy.one_of({"Never", "PreemptLowerPriority"});
     if (!system && value > 1000000000) errors.push_back(field_forbidden(FieldPath("value"), "maximum allowed value of a user defined priority is 1000000000"));
   }
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {

@@ -108,7 +108,13 @@ class PersistentVolumeStrategy final : public Strategy {
   void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
     Strategy::prepare_for_status_update(c, o, old);
     Document& status = apimachinery::object_at(o, "status");
-    if (string_at(status, "phase") != string_at(member(old, "status"), "phase")) status["lastPhaseTransitionTime"] = format_rfc3339(c.now);
+    const Document& was = member(old, "status");
+    const Document *now = find_member(status, "lastPhaseTransitionTime"), *before = find_member(was, "lastPhaseTransitionTime");
+    if (string_at(status, "phase") == string_at(was, "phase")) {
+      if (!now && before) status["lastPhaseTransitionTime"] = *before;
+    } else if (!now || (before && *now == *before)) {
+      status["lastPhaseTransitionTime"] = format_rfc3339(c.now);
+    }
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     const Document& spec = member(o, "spec");
@@ -134,7 +140,9 @@ class PersistentVolumeStrategy final : public Strategy {
       errors.push_back(field_forbidden(FieldPath("spec").child("volumeAttributesClassName"), "update from non-nil value to nil is forbidden"));
     Document now = source_of(o), was = source_of(old);
     if (Document* csi = find_member(now, "csi"); csi && !find_member(member(was, "csi"), "controllerExpandSecretRef")) csi->erase("controllerExpandSecretRef");
-    if (!semantically_equal(now, was)) errors.push_back(field_forbidden(FieldPath("spec").child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation\n"));
+    bool other = !semantically_equal(now, was);
+    for (const auto& [key, value] : now.items()) other = other || !was.contains(key);  // also where it says nothing
+    if (other) errors.push_back(field_forbidden(FieldPath("spec").child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation\n"));
     const Document& spec = member(o, "spec");
     const Document& before = member(old, "spec");
     apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(spec, "volumeMode"), find_member(before, "volumeMode"), FieldPath("volumeMode")));
