@@ -81,6 +81,12 @@ class Writer {
     return s.find(": ") == std::string::npos && s.find(" #") == std::string::npos && s.back() != ':';
   }
 
+  static bool other_than_text(const std::string& s) {
+    if (s.empty() || s == "<<" || looks_like_date(s)) return true;
+    auto resolved = resolve_plain(s);
+    return !resolved || !resolved->is_string();
+  }
+
   static bool looks_like_date(const std::string& s) {
     auto digit = [&](std::size_t i) { return i < s.size() && s[i] >= '0' && s[i] <= '9'; };
     return s.size() >= 8 && digit(0) && digit(1) && digit(2) && digit(3) && s[4] == '-' && digit(5);
@@ -90,7 +96,9 @@ class Writer {
     bool lines = false;
     if (!printable(s, lines)) return quoted(s);
     if (!lines) {
+      // As Go's encoder: single quotes where the signs need them, double ones where the text would be read as something else.
       if (plain(s)) out += s;
+      else if (other_than_text(s)) quoted(s);
       else single(s);
       return;
     }

@@ -77,9 +77,9 @@ void keep_times(Document& object, const Document& old) {
   if (equal_but(object, old, {"metadata"}) && equal_but(meta, was_meta, {"managedFields", "resourceVersion"})) *now = *was;
 }
 
-Status uid_conflict(const Served& served, const UpdateOptions& o, std::string_view asked, std::string_view actual) {
+Status uid_conflict(const Served& served, const UpdateOptions& o, std::string_view asked, std::string_view actual, bool deletion = false) {
   std::string key = served.storage_key(o.ns, o.name);
-  if (starts_with(key, "/registry/")) key.erase(0, 9);  // shown without what all keys begin with
+  if (!deletion && starts_with(key, "/registry/")) key.erase(0, 9);  // updates show it without what all keys begin with
   std::string why = "StorageError: invalid object, Code: 4, Key: " + key + ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ";
   why.append(asked).append(", UID in object meta: ").append(actual);
   return conflict(served.kind->plural, o.name, why, served.kind->group);
@@ -179,8 +179,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
       if (!o.allow_create) co_return not_found(k.plural, o.name, k.group);
       Result<Document> fresh = o.make(nullptr);
       if (!fresh) co_return fresh.status();
-      if (!apimachinery::resource_version_of(*fresh).empty() && apimachinery::resource_version_of(*fresh) != "0")
-        co_return optimistic_lock_conflict(k.group, k.plural, o.name);
+      apimachinery::erase_meta(*fresh, "resourceVersion");  // upstream does not ask of what
       if (!apimachinery::uid_of(*fresh).empty())
         co_return uid_conflict(*served, o, apimachinery::uid_of(*fresh), "");
       Result<Written> made = co_await create_object(c, served, o.ns, std::move(*fresh), {o.tracking, o.options});
@@ -195,7 +194,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
     Result<Document> old = decode_stored(*served, current.stored);
     if (!old) co_return old.status();
     if (!o.precondition_uid.empty() && o.precondition_uid != apimachinery::uid_of(*old))
-      co_return uid_conflict(*served, o, o.precondition_uid, apimachinery::uid_of(*old));
+      co_return uid_conflict(*served, o, o.precondition_uid, apimachinery::uid_of(*old), true);
     Result<Document> made = o.make(&*old);
     if (!made) co_return made.status();
     Document object = std::move(*made);

@@ -32,6 +32,7 @@ class PodStrategy final : public Strategy {
     Document* spec = find_member(pod, "spec");
     if (!spec || !spec->is_object()) return;
     default_pod_spec(*spec);
+    if (apimachinery::int_at(*spec, "terminationGracePeriodSeconds") < 0) (*spec)["terminationGracePeriodSeconds"] = 1;
     if (!find_member(*spec, "enableServiceLinks")) (*spec)["enableServiceLinks"] = true;
     bool host = apimachinery::bool_at(*spec, "hostNetwork");
     for (const char* list : {"initContainers", "containers"}) {
@@ -105,6 +106,7 @@ class PodStrategy final : public Strategy {
   }
 
   void validate_status_update(WriteContext&, const Document& pod, const Document& old, FieldErrors& errors) const override {
+    validate_pod_status(pod, old, errors);
     const Document* now = find_member(member(pod, "status"), "qosClass");
     const Document* was = find_member(member(old, "status"), "qosClass");
     apimachinery::append(errors, apimachinery::validate_immutable_field(now, was, FieldPath("status").child("qosClass")));
@@ -142,7 +144,7 @@ class PodStrategy final : public Strategy {
     if (!status || !status->is_object()) return;
     std::string ip(string_at(*status, "podIP"));
     const Document& ips = each(*status, "podIPs");
-    if (!ip.empty() && ips.empty()) (*status)["podIPs"] = Document::array({{{"ip", ip}}});
+    if (!ip.empty() && (ips.empty() || string_at(ips[0], "ip") != ip)) (*status)["podIPs"] = Document::array({{{"ip", ip}}});
     else if (ip.empty() && !ips.empty()) (*status)["podIP"] = string_at(ips[0], "ip");
   }
   static void requests_from_limits(Document& c) {

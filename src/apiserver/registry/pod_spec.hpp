@@ -47,6 +47,8 @@ void check_host_path_volume(const Check& source);
 // The resize subresource: the part of a pod that it takes, and what of it may change.
 void take_resize(Document& pod, const Document& old);
 void validate_resize(const Document& pod, const Document& old, FieldErrors& errors);
+// Of an update of the status: addresses, conditions, claims.
+void validate_pod_status(const Document& pod, const Document& old, FieldErrors& errors);
 
 // Iterates what may be no array.
 const Document& each(const Document& object, std::string_view list);

@@ -131,12 +131,9 @@ class ServiceStrategy final : public Strategy {
       if (ip != old_ip) {
         if (ip.empty() && ips == old_ips) ips.clear();
         else if (ips == old_ips) ips = ip.empty() ? std::vector<std::string>() : std::vector<std::string>{ip};
-      } else if (!ips.empty() && ips != old_ips && ips[0] != ip) {
-        ip = ips[0];
       }
-      if (!ip.empty() && ips.empty() && old_ips.empty()) ips = {ip};
+      if (!ip.empty() && ips.empty()) ips = {ip};
     }
-    if (ip.empty() && !ips.empty()) ip = ips[0];
     set_list(spec, "clusterIPs", ips);
     if (ip.empty()) spec.erase("clusterIP");
     else spec["clusterIP"] = ip;
