@@ -91,6 +91,11 @@ class EndpointsStrategy final : public Strategy {
 class EndpointSliceStrategy final : public Strategy {
  public:
   explicit EndpointSliceStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
+  // Labels say whose endpoints these are: their changes count too.
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    if (!semantically_equal(apimachinery::labels_of(o), apimachinery::labels_of(old))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
+  }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     check_type(o, errors);
     validate_ports(o, errors);
