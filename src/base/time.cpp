@@ -88,7 +88,10 @@ std::optional<WallTime> parse_rfc3339(std::string_view s) {
     i += 6;
   }
   if (i != s.size()) return std::nullopt;
-  return WallTime(sys_days(ymd) + hours(h) + minutes(mi) + seconds(se - offset) + nanoseconds(nanos));
+  constexpr std::int64_t kLimit = 9223372035;  // seconds that nanoseconds in 64 bits hold
+  std::int64_t at = sys_days(ymd).time_since_epoch().count() * std::int64_t{86400} + h * 3600 + mi * 60 + se - offset;
+  if (at > kLimit || at < -kLimit) return WallTime(seconds(at > 0 ? kLimit : -kLimit));
+  return WallTime(seconds(at) + nanoseconds(nanos));
 }
 
 std::optional<Duration> parse_duration(std::string_view s) {

@@ -25,6 +25,9 @@ TEST_CASE("base64 both ways, and rejected where malformed") {
 }
 
 TEST_CASE("RFC 3339 times") {
+  CHECK(parse_rfc3339("0001-01-01T00:00:00Z"));  // saturates: a WallTime reaches from 1677 to 2262
+  CHECK(*parse_rfc3339("9999-12-31T23:59:59Z") > *parse_rfc3339("2261-01-01T00:00:00Z"));
+  CHECK(*parse_rfc3339("0001-01-01T00:00:00Z") < *parse_rfc3339("1700-01-01T00:00:00Z"));
   auto t = parse_rfc3339("2026-11-24T17:16:37.123456+01:00");
   REQUIRE(t);
   CHECK(format_rfc3339_micro(*t) == "2026-11-24T16:16:37.123456Z");
