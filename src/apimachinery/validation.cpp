@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <set>
 
+#include "typed_value.hpp"
+
 namespace onebin::apimachinery {
 namespace {
 
@@ -338,6 +340,25 @@ bool semantically_equal(const Document* a, const Document* b) {
     return true;
   }
   return same_value(*a, *b);
+}
+
+bool semantically_equal(const TypeSchema& type, const Document& a, const Document& b) {
+  if (!a.is_object() || !b.is_object()) return semantically_equal(a, b);
+  for (const auto& f : type.fields) {
+    const Document *x = typed::go_member(f, find_member(a, f.json_name)), *y = typed::go_member(f, find_member(b, f.json_name));
+    bool here = x && !x->is_null(), there = y && !y->is_null();
+    if (f.kind != FieldKind::Message || !here || !there) {
+      if (f.message && f.cardinality == Cardinality::Optional && here != there) return false;
+      if (!semantically_equal(x, y)) return false;
+    } else if (x->is_array() && y->is_array()) {
+      if (x->size() != y->size()) return false;
+      for (std::size_t i = 0; i < x->size(); ++i)
+        if (!semantically_equal(*f.message, (*x)[i], (*y)[i])) return false;
+    } else if (f.cardinality == Cardinality::Map ? !semantically_equal(x, y) : !semantically_equal(*f.message, *x, *y)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace onebin::apimachinery

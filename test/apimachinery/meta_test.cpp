@@ -1,3 +1,4 @@
+#include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -187,4 +188,14 @@ TEST_CASE("absent, null and empty are semantically equal") {
   CHECK(semantically_equal(meta(R"({"a":{"b":[],"c":{"d":null}},"d":1})"), meta(R"({"d":1})")));
   CHECK(semantically_equal(meta(R"([1,{"a":null}])"), meta(R"([1,{}])")));
   CHECK_FALSE(semantically_equal(meta(R"({"a":""})"), meta("{}")));
+}
+
+TEST_CASE("values of a built-in type are equal as Go's structs are") {
+  const auto& resource = *api::find_type("io.k8s.apimachinery.pkg.apis.meta.v1.GroupResource");
+  CHECK(semantically_equal(resource, meta(R"({"group":"","resource":"pods"})"), meta(R"({"resource":"pods"})")));
+  CHECK_FALSE(semantically_equal(resource, meta(R"({"group":"a","resource":"pods"})"), meta(R"({"resource":"pods"})")));
+  const auto& volume = *api::find_type("io.k8s.api.core.v1.Volume");
+  CHECK_FALSE(semantically_equal(volume, meta(R"({"name":"v","emptyDir":{}})"), meta(R"({"name":"v"})")));  // a pointer to an empty struct
+  const auto& claim = *api::find_type("io.k8s.api.core.v1.PersistentVolumeClaimSpec");
+  CHECK_FALSE(semantically_equal(claim, meta(R"({"storageClassName":""})"), meta("{}")));  // a pointer to an empty text
 }

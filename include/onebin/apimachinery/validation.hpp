@@ -42,6 +42,9 @@ FieldErrors validate_patch_options(bool apply, std::string_view field_manager, b
 // Equal as the API sees it: absent, null, the empty list and an object with nothing but such are the same.
 bool semantically_equal(const Document* a, const Document* b);
 inline bool semantically_equal(const Document& a, const Document& b) { return semantically_equal(&a, &b); }
+// The same of two values of a built-in type, as Go's structs hold them: what is no pointer has its zero value where it is absent,
+// and a struct that a pointer leads to differs from none, whatever is in it.
+bool semantically_equal(const TypeSchema& type, const Document& a, const Document& b);
 
 // What the tables state, depth first in declaration order. With `old`, fields that the tables call immutable must not
 // have changed. The object's `metadata` is skipped at the top: see above.

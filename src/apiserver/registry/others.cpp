@@ -158,10 +158,8 @@ class MigrationStrategy final : public Base {
   }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     validate(c, o, errors);
-    Check spec(member(o, "spec"), FieldPath("spec"), errors), before(member(old, "spec"), FieldPath("spec"), errors);
-    // By their texts: the core group's name is empty, which is there or not.
-    for (const char* part : {"resource", "group"})
-      if (spec["resource"][part].text() != before["resource"][part].text()) return spec.invalid("field is immutable");
+    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+    if (!semantically_equal(*kind->type->field("spec")->message, spec.value(), member(old, "spec"))) spec.invalid("field is immutable");
   }
   void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     Check status(member(o, "status"), FieldPath("status"), errors);

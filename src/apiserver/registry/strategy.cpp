@@ -17,30 +17,6 @@ using apimachinery::generation_of;
 using apimachinery::member;
 using apimachinery::semantically_equal;
 
-namespace {
-
-// As semantically_equal, but a struct that a pointer leads to differs from none, whatever is in it.
-bool equal_as(const apimachinery::TypeSchema& type, const Document& a, const Document& b) {
-  if (!a.is_object() || !b.is_object()) return semantically_equal(a, b);
-  for (const auto& f : type.fields) {
-    const Document *x = find_member(a, f.json_name), *y = find_member(b, f.json_name);
-    bool here = x && !x->is_null(), there = y && !y->is_null();
-    if (f.kind != apimachinery::FieldKind::Message || !here || !there) {
-      if (f.message && f.cardinality == apimachinery::Cardinality::Optional && here != there) return false;
-      if (!semantically_equal(x, y)) return false;
-    } else if (x->is_array() && y->is_array()) {
-      if (x->size() != y->size()) return false;
-      for (std::size_t i = 0; i < x->size(); ++i)
-        if (!equal_as(*f.message, (*x)[i], (*y)[i])) return false;
-    } else if (f.cardinality == apimachinery::Cardinality::Map ? !semantically_equal(x, y) : !equal_as(*f.message, *x, *y)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-}  // namespace
-
 Strategy::Strategy(const KindSchema& k) : kind(&k) {
   printer_ = find_printer(k.group, k.kind);
   warnings_ = find_warnings(k.group, k.kind);
@@ -82,7 +58,7 @@ void Strategy::bump_generation(Document& object, const Document& old) const {
   if (!has_generation) return;
   bool changed = false;
   for (const auto& f : kind->type->fields)
-    if (f.json_name == "spec" && f.message && !apimachinery::is_custom(*kind->type)) changed = !equal_as(*f.message, member(object, "spec"), member(old, "spec"));
+    if (f.json_name == "spec" && f.message && !apimachinery::is_custom(*kind->type)) changed = !semantically_equal(*f.message, member(object, "spec"), member(old, "spec"));
   for (const Document* side : {static_cast<const Document*>(&object), &old}) {
     for (const auto& [key, value] : side->items()) {
       if (key == "metadata" || key == "status" || key == "apiVersion" || key == "kind") continue;
