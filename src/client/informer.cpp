@@ -4,8 +4,6 @@
 #include <onebin/base/log.hpp>
 #include <onebin/base/random.hpp>
 
-#include <algorithm>
-
 namespace onebin::client {
 namespace {
 constexpr Duration kRetryFirst = 200ms, kRetryMax = 10s;
@@ -43,7 +41,7 @@ RawInformer::RawInformer(Client& client, api::ResourceInfo resource, Options opt
 RawInformer::~RawInformer() = default;
 
 void RawInformer::add_handler(Handler handler) {
-  for (const auto& [key, item] : items_) handler(key, nullptr, item.object);
+  for (const auto& [key, item] : items_) handler(key, nullptr, item);
   handlers_.push_back(std::move(handler));
 }
 
@@ -57,21 +55,18 @@ void Index::change(std::string_view key, const Bytes& before, const Bytes& now) 
   std::string old = before ? value_of_(*before) : std::string(), fresh = now ? value_of_(*now) : std::string();
   if (old != fresh) {
     if (auto at = keys_.find(old); at != keys_.end()) {
-      std::erase(at->second, key);
+      erase_key(at->second, key);
       if (at->second.empty()) keys_.erase(at);
     }
   }
-  if (fresh.empty()) return;
-  Keys& keys = keys_[std::move(fresh)];
-  auto place = std::lower_bound(keys.begin(), keys.end(), key);
-  if (place == keys.end() || *place != key) keys.insert(place, key);
+  if (!fresh.empty()) insert_key(keys_[std::move(fresh)], key);
 }
 
 const Index& RawInformer::index(Index::ValueOf value_of) {
   for (const auto& i : indexes_)
     if (i->value_of_ == value_of) return *i;
   indexes_.push_back(std::make_unique<Index>(value_of));
-  for (const auto& [key, item] : items_) indexes_.back()->change(key, nullptr, item.object);
+  for (const auto& [key, item] : items_) indexes_.back()->change(key, nullptr, item);
   return *indexes_.back();
 }
 
@@ -92,7 +87,7 @@ async::Task<Result<void>> RawInformer::wait_synced() {
 
 Bytes RawInformer::get(std::string_view key) const {
   auto it = items_.find(key);
-  return it == items_.end() ? nullptr : it->second.object;
+  return it == items_.end() ? nullptr : it->second;
 }
 
 void RawInformer::became_synced() {
@@ -144,7 +139,7 @@ async::Task<Result<void>> RawInformer::watch_from(std::string resource_version) 
   append(q.query, "fieldSelector", options_.field_selector);
   Result<std::unique_ptr<WatchStream>> stream = co_await client_.transport().watch(std::move(q));
   if (!stream) co_return stream.status();
-  std::map<std::string, CachedObject, std::less<>> fresh;
+  Items fresh;
   for (;;) {
     Result<std::vector<WatchEvent>> events = co_await async::with_timeout(std::chrono::seconds(seconds) + kWatchGrace, (*stream)->next());
     if (!events) {
@@ -160,14 +155,14 @@ async::Task<Result<void>> RawInformer::watch_from(std::string resource_version) 
   }
 }
 
-Result<void> RawInformer::apply_initial(const WatchEvent& event, std::map<std::string, CachedObject, std::less<>>& fresh, bool& initial) {
+Result<void> RawInformer::apply_initial(const WatchEvent& event, Items& fresh, bool& initial) {
   if (event.type == WatchType::Error) return event.error;
   Result<ObjectHeader> h = peek(*event.object);
   if (!h) return h.status();
   if (event.type != WatchType::Bookmark) {
     std::string key = object_key(h->namespace_, h->name);
     if (event.type == WatchType::Deleted) fresh.erase(key);
-    else fresh[std::move(key)] = CachedObject{event.object};
+    else fresh[std::move(key)] = event.object;
     return {};
   }
   initial = false;
@@ -178,13 +173,13 @@ Result<void> RawInformer::apply_initial(const WatchEvent& event, std::map<std::s
 }
 
 // Turns the difference to the cache into events, so that handlers miss nothing over a gap.
-void RawInformer::replace(std::map<std::string, CachedObject, std::less<>> fresh) {
+void RawInformer::replace(Items fresh) {
   std::vector<std::string> gone;
   for (const auto& [key, item] : items_)
     if (!fresh.count(key)) gone.push_back(key);
   for (const auto& key : gone) erase(key, get(key));
   for (auto& [key, item] : fresh)
-    if (Bytes held = get(key); !held || !same_version(held, item.object)) store(key, std::move(item.object));
+    if (Bytes held = get(key); !held || !same_version(held, item)) store(key, std::move(item));
 }
 
 Result<void> RawInformer::apply(const WatchEvent& event) {
@@ -204,7 +199,7 @@ Result<void> RawInformer::apply(const WatchEvent& event) {
 
 void RawInformer::store(std::string key, Bytes object) {
   auto at = items_.try_emplace(std::move(key)).first;
-  Bytes before = std::exchange(at->second.object, object);
+  Bytes before = std::exchange(at->second, object);
   for (const auto& i : indexes_) i->change(at->first, before, object);
   for (const auto& h : handlers_) h(at->first, before, object);
 }
@@ -213,7 +208,7 @@ void RawInformer::store(std::string key, Bytes object) {
 void RawInformer::erase(const std::string& key, const Bytes& last) {
   auto node = items_.extract(key);
   if (node.empty()) return;
-  for (const auto& i : indexes_) i->change(node.key(), node.mapped().object, nullptr);
+  for (const auto& i : indexes_) i->change(node.key(), node.mapped(), nullptr);
   for (const auto& h : handlers_) h(node.key(), last, nullptr);
 }
 

@@ -90,7 +90,7 @@ class GarbageCollector final : public Controller {
     if (at != customs_.end()) {
       // A definition goes after its objects, but the news of their end may come after that of its own.
       if (!now)
-        for (const auto& [key, item] : at->second.informer->items()) on_object(at->second.kind, item.object, nullptr);
+        for (const auto& [key, item] : at->second.informer->items()) on_object(at->second.kind, item, nullptr);
       group_.spawn(retire(std::move(at->second.informer)));
       customs_.erase(at);
     }

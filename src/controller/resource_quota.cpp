@@ -263,8 +263,8 @@ class QuotaController final : public Controller {
     WallTime at = context_.now();
     const auto& items = s.informer->items();
     for (auto it = items.lower_bound(prefix); it != items.end() && starts_with(it->first, prefix); ++it) {
-      move(t, sum, use_in(s, it->second.object, at), true);
-      if (s.is("pods")) note_end(it->first, it->second.object);
+      move(t, sum, use_in(s, it->second, at), true);
+      if (s.is("pods")) note_end(it->first, it->second);
     }
   }
 

@@ -100,7 +100,7 @@ async::Task<ReferencedObjects> ObjectCache::snapshot(std::string ns, References 
     }
     std::vector<TrustBundle> all;
     for (const auto& [key, item] : (*informer)->items())
-      if (Result<TrustBundle> b = api::from_protobuf<TrustBundle>(*item.object)) all.push_back(std::move(*b));
+      if (Result<TrustBundle> b = api::from_protobuf<TrustBundle>(*item)) all.push_back(std::move(*b));
     out.trust_bundles = std::move(all);
   }
   co_return out;

@@ -7,6 +7,7 @@
 #include <onebin/api/codec.hpp>
 #include <onebin/async/channel.hpp>
 #include <onebin/async/group.hpp>
+#include <onebin/base/sorted_keys.hpp>
 #include <onebin/client/client.hpp>
 
 #include <functional>
@@ -17,15 +18,11 @@
 
 namespace onebin::client {
 
-struct CachedObject {
-  Bytes object;  // protobuf with envelope
-};
-
 // The keys of an informer's objects by a value that each has, kept up to date ahead of its handlers.
 class Index {
  public:
   using ValueOf = std::string (*)(std::string_view object);  // "": the object is in no set
-  using Keys = std::vector<std::string_view>;                // sorted; of the cache: none outlives its object
+  using Keys = SortedKeys;                                   // of the cache: none outlives its object
 
   explicit Index(ValueOf value_of) : value_of_(value_of) {}
   const Keys& operator[](std::string_view value) const;
@@ -45,6 +42,7 @@ class RawInformer {
     std::string ns, label_selector, field_selector;
     bool metadata_only = false;  // objects as PartialObjectMetadata: the one form of custom resources in protobuf
   };
+  using Items = std::map<std::string, Bytes, std::less<>>;  // objects in protobuf with envelope
   // `key` is "namespace/name", or "name" for what has no namespace. `before` is null for an addition, `now` for a deletion.
   using Handler = std::function<void(const std::string& key, const Bytes& before, const Bytes& now)>;
 
@@ -59,7 +57,7 @@ class RawInformer {
   async::Task<Result<void>> wait_synced();     // after the first complete list has been handed to the handlers
 
   Bytes get(std::string_view key) const;       // null when absent
-  const std::map<std::string, CachedObject, std::less<>>& items() const { return items_; }
+  const Items& items() const { return items_; }
   const api::ResourceInfo& resource() const { return resource_; }
 
  private:
@@ -67,8 +65,8 @@ class RawInformer {
   async::Task<Result<void>> list_and_watch();
   async::Task<Result<void>> watch_from(std::string resource_version);
   Result<void> apply(const WatchEvent& event);
-  Result<void> apply_initial(const WatchEvent& event, std::map<std::string, CachedObject, std::less<>>& fresh, bool& initial);
-  void replace(std::map<std::string, CachedObject, std::less<>> fresh);
+  Result<void> apply_initial(const WatchEvent& event, Items& fresh, bool& initial);
+  void replace(Items fresh);
   void store(std::string key, Bytes object);
   void erase(const std::string& key, const Bytes& last);
   void became_synced();
@@ -78,7 +76,7 @@ class RawInformer {
   Options options_;
   std::vector<Handler> handlers_;
   std::vector<std::unique_ptr<Index>> indexes_;
-  std::map<std::string, CachedObject, std::less<>> items_;
+  Items items_;
   std::string last_resource_version_;
   bool synced_ = false;
   async::WaitQueue sync_waiters_;
@@ -102,7 +100,7 @@ class Informer : public RawInformer {
   template <class Fn>
   void for_each(Fn fn) const {
     for (const auto& [key, item] : items())
-      if (std::optional<T> object = decode(item.object)) fn(key, *object);
+      if (std::optional<T> object = decode(item)) fn(key, *object);
   }
   // Typed handler: `before` and `now` are null where there is none. An event is decoded once for all typed handlers.
   using TypedHandler = std::function<void(const std::string& key, const T* before, const T* now)>;

@@ -120,13 +120,12 @@ void WatchCache::index(std::string_view key, const Bytes& object, bool add) {
   std::string value = field_value(*index_field_, *object);
   if (value.empty()) return;
   if (add) {
-    auto& keys = index_[std::move(value)];
-    keys.insert(std::lower_bound(keys.begin(), keys.end(), key), key);
+    insert_key(index_[std::move(value)], key);
     return;
   }
   auto at = index_.find(value);
   if (at == index_.end()) return;
-  std::erase(at->second, key);
+  erase_key(at->second, key);
   if (at->second.empty()) index_.erase(at);
 }
 
@@ -241,7 +240,7 @@ const CacheEntry* WatchCache::find(std::string_view ns, std::string_view name) c
   return find_key(key);
 }
 
-const std::vector<std::string_view>* WatchCache::indexed_keys(std::string_view value) const {
+const SortedKeys* WatchCache::indexed_keys(std::string_view value) const {
   auto at = index_.find(value);
   return at == index_.end() ? nullptr : &at->second;
 }

@@ -7,6 +7,7 @@
 
 #include <onebin/async/channel.hpp>
 #include <onebin/async/loop.hpp>
+#include <onebin/base/sorted_keys.hpp>
 #include <onebin/client/transport.hpp>
 #include <onebin/storage/store.hpp>
 
@@ -148,7 +149,7 @@ class WatchCache {
   // Keys of pods on a node; maintained where an index field is set.
   void index_by(SelectableField field) { index_field_ = std::make_unique<SelectableField>(std::move(field)); }
   bool indexed() const { return index_field_ != nullptr; }
-  const std::vector<std::string_view>* indexed_keys(std::string_view value) const;
+  const SortedKeys* indexed_keys(std::string_view value) const;
   const SelectableField* index_field() const { return index_field_.get(); }
 
   std::size_t bytes_held() const { return bytes_; }
@@ -174,7 +175,7 @@ class WatchCache {
   std::set<CacheWatcher*> watchers_;
   std::vector<Listener> listeners_;
   std::unique_ptr<SelectableField> index_field_;
-  std::map<std::string, std::vector<std::string_view>, std::less<>> index_;  // sorted; of the keys in items_
+  std::map<std::string, SortedKeys, std::less<>> index_;  // of the keys in items_
 };
 
 // The stored bytes with metadata.resourceVersion set.
