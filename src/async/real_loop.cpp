@@ -7,6 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <map>
+#include <vector>
 
 namespace onebin::async {
 namespace {
@@ -14,6 +15,11 @@ namespace {
 thread_local Loop* g_current = nullptr;
 
 class AsioLoop final : public RealLoop {
+  struct Idle {
+    std::function<void()> fn;
+    TimerId late;
+  };
+
  public:
   AsioLoop() : io_(1), work_(io_.get_executor()), timer_(io_) { set_current(this); }
   ~AsioLoop() override { set_current(nullptr); }
@@ -36,12 +42,31 @@ class AsioLoop final : public RealLoop {
     deadlines_.erase(d);
   }
 
+  void when_idle(Duration limit, std::function<void()> fn) override {
+    TimerId late = add_timer(now() + limit, [this] { run_idle(); });
+    idle_.push_back({std::move(fn), late});
+  }
+
   Clock& clock() override { return system_clock(); }
-  void run() override { io_.run(); }
+  void run() override {
+    while (!io_.stopped()) {
+      if (idle_.empty()) io_.run_one();
+      else if (io_.poll_one() == 0) run_idle();
+    }
+  }
   void stop() override { io_.stop(); }
   void* native() override { return &io_; }
 
  private:
+  void run_idle() {
+    std::vector<Idle> now;
+    now.swap(idle_);
+    for (auto& i : now) {
+      cancel_timer(i.late);
+      i.fn();
+    }
+  }
+
   void arm() {
     if (timers_.empty()) return;
     SteadyTime when = timers_.begin()->first.first;
@@ -68,6 +93,7 @@ class AsioLoop final : public RealLoop {
   boost::asio::steady_timer timer_;  // armed for the earliest of timers_
   std::map<std::pair<SteadyTime, TimerId>, std::function<void()>> timers_;
   std::map<TimerId, SteadyTime> deadlines_;
+  std::vector<Idle> idle_;
   TimerId last_id_ = 0;
   bool armed_ = false;
   SteadyTime armed_at_;

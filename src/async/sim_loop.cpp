@@ -41,6 +41,7 @@ class SimLoopImpl final : public SimLoop {
     timers_.erase(std::pair(d->second, id));
     deadlines_.erase(d);
   }
+  void when_idle(Duration, std::function<void()> fn) override { idle_.push_back(std::move(fn)); }  // time stands still until then
   Clock& clock() override { return clock_; }
 
   bool run_ready() override {
@@ -49,9 +50,10 @@ class SimLoopImpl final : public SimLoop {
       std::function<void()> fn;
       {
         std::lock_guard lock(mutex_);
-        if (ready_.empty()) return any;
-        fn = std::move(ready_.front());
-        ready_.pop_front();
+        std::deque<std::function<void()>>& from = ready_.empty() ? idle_ : ready_;
+        if (from.empty()) return any;
+        fn = std::move(from.front());
+        from.pop_front();
       }
       any = true;
       fn();
@@ -74,6 +76,7 @@ class SimLoopImpl final : public SimLoop {
   SimClock clock_;
   std::mutex mutex_;  // post() may come from a pool thread
   std::deque<std::function<void()>> ready_;
+  std::deque<std::function<void()>> idle_;  // the loop's thread only
   std::map<std::pair<SteadyTime, TimerId>, std::function<void()>> timers_;
   std::map<TimerId, SteadyTime> deadlines_;
   TimerId last_id_ = 0;

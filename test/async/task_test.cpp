@@ -167,3 +167,49 @@ TEST_CASE("blocking work returns to the loop") {
   loop->run();
   CHECK(out == 42);
 }
+
+TEST_CASE("idle work runs after all that is runnable, and before time moves") {
+  auto loop = SimLoop::create(WallTime{});
+  std::string order;
+  loop->add_timer(loop->now() + 1ms, [&] { order += 't'; });
+  loop->when_idle(5ms, [&] { order += 'i'; });
+  loop->post([&] {
+    order += 'a';
+    loop->post([&] { order += 'b'; });
+  });
+  loop->run_for(10ms);
+  CHECK(order == "abit");
+}
+
+TEST_CASE("the real loop's idle work waits for what is runnable") {
+  auto loop = RealLoop::create();
+  std::string order;
+  loop->when_idle(10s, [&] {
+    order += 'i';
+    loop->when_idle(10s, [&] { loop->stop(); });
+  });
+  loop->post([&] {
+    order += 'a';
+    loop->post([&] { order += 'b'; });
+  });
+  loop->run();
+  CHECK(order == "abi");
+}
+
+namespace {
+void keep_busy(RealLoop* loop, const bool* done) {
+  if (*done) loop->stop();
+  else loop->post([loop, done] { keep_busy(loop, done); });
+}
+}  // namespace
+
+TEST_CASE("a loop that is never idle runs idle work at its limit, once") {
+  auto loop = RealLoop::create();
+  int runs = 0;
+  bool done = false;
+  loop->when_idle(2ms, [&] { ++runs; });
+  loop->add_timer(loop->now() + 20ms, [&] { done = true; });
+  keep_busy(loop.get(), &done);
+  loop->run();
+  CHECK(runs == 1);
+}

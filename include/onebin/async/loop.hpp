@@ -20,6 +20,9 @@ class Loop {
   // Loop thread only. fn runs once, at or after `when`.
   virtual TimerId add_timer(SteadyTime when, std::function<void()> fn) = 0;
   virtual void cancel_timer(TimerId id) = 0;  // harmless when it has run
+  // Loop thread only. fn runs once: when nothing else is runnable, at the latest about `limit` from now. For work that is
+  // cheaper the more of it comes together.
+  virtual void when_idle(Duration limit, std::function<void()> fn) = 0;
   virtual Clock& clock() = 0;
   SteadyTime now() { return clock().now(); }
 
