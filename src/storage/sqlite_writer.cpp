@@ -10,6 +10,7 @@ namespace onebin::storage {
 namespace {
 constexpr std::size_t kBatchOps = 256;
 constexpr std::size_t kBatchBytes = 1u << 20;
+constexpr Duration kGatherLimit = std::chrono::milliseconds(5);  // of a loop that is never idle
 }  // namespace
 
 Result<std::unique_ptr<SqliteWriter>> SqliteWriter::open(const SqliteOptions& options, State& state) {
@@ -109,11 +110,29 @@ void SqliteWriter::start(async::Loop& loop, Completion completion) {
 }
 
 bool SqliteWriter::submit(WriteOp* op) {
-  std::lock_guard lock(mutex_);
-  if (queue_.size() >= options_.max_pending_writes) return false;
-  queue_.push_back(op);
-  if (queue_.size() == 1) wake_.notify_one();
+  std::size_t waiting;
+  {
+    std::lock_guard lock(mutex_);
+    if (queue_.size() >= options_.max_pending_writes) return false;
+    queue_.push_back(op);
+    waiting = queue_.size();
+  }
+  if (waiting == kBatchOps) gathered();
+  if (std::exchange(gathering_, true)) return true;
+  loop_->when_idle(kGatherLimit, [this, alive = alive_] {
+    if (!*alive) return;
+    gathering_ = false;
+    gathered();
+  });
   return true;
+}
+
+void SqliteWriter::gathered() {
+  {
+    std::lock_guard lock(mutex_);
+    gathered_ = !queue_.empty();
+  }
+  wake_.notify_one();
 }
 
 void SqliteWriter::compact(std::int64_t revision, std::function<void()> done) {
@@ -143,11 +162,13 @@ Result<void> SqliteWriter::finish() {
 
 bool SqliteWriter::take(std::vector<WriteOp*>& ops) {
   std::size_t bytes = 0;
+  if (!gathered_ && !finish_) return false;
   while (!queue_.empty() && ops.size() < kBatchOps && bytes < kBatchBytes) {
     ops.push_back(queue_.front());
     queue_.pop_front();
     bytes += ops.back()->value ? ops.back()->value->size() : 0;
   }
+  if (queue_.empty()) gathered_ = false;
   return !ops.empty();
 }
 
@@ -155,7 +176,7 @@ void SqliteWriter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     auto has_background = [&] { return compact_target_ > compacted_ || !compact_waiters_.empty() || flush_ || vacuum_; };
-    wake_.wait(lock, [&] { return !queue_.empty() || finish_ || abort_ || has_background(); });
+    wake_.wait(lock, [&] { return gathered_ || finish_ || abort_ || has_background(); });
     if (abort_) return;
     auto batch = std::make_shared<Batch>();
     bool got = take(batch->ops);

@@ -1,6 +1,7 @@
 // SqliteWriter: the thread that owns the one writing connection. It takes all writes that wait, checks their conditions
-// in order, and commits them with one transaction and one fsync. Between batches it checkpoints, compacts and shrinks the
-// file in small slices.
+// in order, and commits them with one transaction and one fsync. A batch is closed once the loop has nothing else to do,
+// so that writes that are about to come share it: under load that is fewer fsyncs and fewer pages written again, and a
+// single client waits for nothing. Between batches it checkpoints, compacts and shrinks the file in small slices.
 #pragma once
 #include <onebin/async/loop.hpp>
 #include <onebin/storage/store.hpp>
@@ -52,6 +53,7 @@ class SqliteWriter {
   Result<void> finish();
 
  private:
+  void gathered();
   Result<void> prepare();
   Result<void> load(State& state);
   void run();
@@ -74,6 +76,7 @@ class SqliteWriter {
   SqliteOptions options_;
   async::Loop* loop_ = nullptr;
   Completion completion_;
+  bool gathering_ = false;  // loop thread: gathered() is on its way
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop thread: false once this is gone
   std::thread thread_;
 
@@ -81,6 +84,7 @@ class SqliteWriter {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<WriteOp*> queue_;
+  bool gathered_ = false;  // what waits may be taken
   std::int64_t compact_target_ = 0;
   std::vector<std::pair<std::int64_t, std::function<void()>>> compact_waiters_;
   bool flush_ = false, finish_ = false, abort_ = false;
