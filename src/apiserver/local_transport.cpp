@@ -66,7 +66,7 @@ class LocalWatch final : public client::WatchStream {
       : served_(std::move(served)), source_(std::move(source)), metadata_(metadata || served_->json_stored) {}
 
   async::Task<Result<std::vector<client::WatchEvent>>> next() override {
-    Result<std::vector<WatchOutput>> outputs = co_await source_->next();
+    Result<std::vector<WatchItem>> outputs = co_await source_->next();
     std::vector<client::WatchEvent> events;
     if (!outputs) {
       if (outputs.is(Reason::Closed) || outputs.is(Reason::Cancelled)) co_return outputs.status();
@@ -89,16 +89,16 @@ class LocalWatch final : public client::WatchStream {
       } else if (metadata_) {
         // Components of this process read protobuf: of a custom resource its metadata, which is all that they decide on.
         std::string bytes;
-        Status s = append_partial_metadata(bytes, o.object, Format::Protobuf, "v1");
+        Status s = append_partial_metadata(bytes, o.object(), Format::Protobuf, "v1");
         if (!s) co_return s;
         e.object = make_bytes(std::move(bytes));
       } else if (served_->converts()) {
         std::string bytes;
-        Status s = append_object(bytes, *served_, o.object, Format::Protobuf);
+        Status s = append_object(bytes, *served_, o.object(), Format::Protobuf);
         if (!s) co_return s;
         e.object = make_bytes(std::move(bytes));
       } else {
-        e.object = std::move(o.object);
+        e.object = o.object();
       }
       events.push_back(std::move(e));
     }

@@ -106,9 +106,11 @@ class TlsStreamImpl final : public TlsStream {
   Task<Result<void>> write_v(std::span<const std::string_view> parts) override {
     std::size_t total = 0;
     for (std::string_view p : parts) total += p.size();
-    if (total <= kJoin) {
-      Result<void> joined = co_await Stream::write_v(parts);  // one record
-      co_return joined;
+    if (total <= kJoin) {  // one record
+      Result<void> r = encrypt_joined(parts);
+      if (!r) co_return r;
+      Result<void> sent = co_await flush();
+      co_return sent;
     }
     for (std::string_view p : parts) {
       while (!p.empty()) {
@@ -185,6 +187,13 @@ class TlsStreamImpl final : public TlsStream {
       data.remove_prefix(n);
     }
     return {};
+  }
+
+  Result<void> encrypt_joined(std::span<const std::string_view> parts) {
+    thread_local std::unique_ptr<char[]> joined = std::make_unique<char[]>(kJoin);  // only within this call
+    std::size_t n = 0;
+    for (std::string_view p : parts) n += p.copy(joined.get() + n, kJoin - n);
+    return encrypt({joined.get(), n});
   }
 
   // Sends what OpenSSL has put out. One at a time: who comes second waits and sends the rest.

@@ -12,6 +12,14 @@ namespace onebin::apiserver {
 
 using apimachinery::Document;
 
+namespace {
+// A fan-out costs every watcher a write. Where there are many, the events that come within about the time that one takes share the
+// next, so that it stays worth its cost; a single event, or the first after a pause, waits for nothing.
+constexpr Duration kFanoutCost = std::chrono::microseconds(50);  // of a watcher
+constexpr Duration kFanoutHold = std::chrono::milliseconds(25);  // at most
+constexpr std::size_t kItemsAtOnce = 256;
+}  // namespace
+
 Bytes with_revision(std::string_view stored, std::int64_t revision) {
   std::string text = std::to_string(revision);
   if (!is_protobuf(stored)) {
@@ -53,7 +61,11 @@ bool Delivery::matches(const Filter& filter, bool previous) {
 // ---- CacheWatcher
 
 CacheWatcher::~CacheWatcher() {
-  if (cache_) cache_->watchers_.erase(this);
+  if (!cache_) return;
+  auto& all = cache_->watchers_;
+  all[at_] = all.back();
+  all[at_]->at_ = at_;
+  all.pop_back();
 }
 
 void CacheWatcher::end(Status status) {
@@ -65,7 +77,10 @@ void CacheWatcher::end(Status status) {
 void CacheWatcher::offer(const DeliveryPtr& delivery) {
   const CacheEvent& e = *delivery->event;
   if (!end_.is_ok() || !filter_.matches_key(e.key)) return;
-  WatchItem item{e.type, delivery, false, e.revision};
+  WatchItem item;
+  item.type = e.type;
+  item.delivery = delivery;
+  item.revision = e.revision;
   if (filter_.needs_object()) {
     bool now = e.type != WatchType::Deleted && delivery->matches(filter_, false);
     bool before = e.previous && delivery->matches(filter_, true);
@@ -81,13 +96,15 @@ void CacheWatcher::offer(const DeliveryPtr& delivery) {
     return;
   }
   queue_.push_back(std::move(item));
-  waiters_.wake_one();
 }
 
 void CacheWatcher::bookmark(std::int64_t revision) {
   if (!bookmarks_ || !end_.is_ok() || !queue_.empty() || revision <= told_) return;
-  queue_.push_back({WatchType::Bookmark, nullptr, false, revision});
-  waiters_.wake_one();
+  WatchItem item;
+  item.type = WatchType::Bookmark;
+  item.revision = revision;
+  queue_.push_back(std::move(item));
+  wake();
 }
 
 async::Task<Result<std::vector<WatchItem>>> CacheWatcher::next() {
@@ -96,9 +113,14 @@ async::Task<Result<std::vector<WatchItem>>> CacheWatcher::next() {
     Status s = co_await waiters_.wait();
     if (!s) co_return s;
   }
-  std::size_t n = std::min<std::size_t>(queue_.size(), 256);
-  std::vector<WatchItem> out(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.begin() + static_cast<std::ptrdiff_t>(n)));
-  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(n));
+  std::vector<WatchItem> out;
+  if (queue_.size() <= kItemsAtOnce) {
+    out.swap(queue_);
+  } else {
+    auto end = queue_.begin() + static_cast<std::ptrdiff_t>(kItemsAtOnce);
+    out.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+    queue_.erase(queue_.begin(), end);
+  }
   told_ = out.back().revision;
   co_return Result<std::vector<WatchItem>>(std::move(out));
 }
@@ -109,6 +131,7 @@ WatchCache::WatchCache(std::string group, std::string resource, std::string pref
     : group_(std::move(group)), resource_(std::move(resource)), prefix_(std::move(prefix)), namespaced_(namespaced) {}
 
 WatchCache::~WatchCache() {
+  if (waking_) async::Loop::current().cancel_timer(waking_);
   for (CacheWatcher* w : watchers_) {
     w->cache_ = nullptr;
     w->end(closed());
@@ -196,6 +219,23 @@ void WatchCache::publish(CacheEventPtr event) {
   auto delivery = std::make_shared<Delivery>();
   delivery->event = std::move(event);
   for (CacheWatcher* w : watchers_) w->offer(delivery);
+  wake_watchers();
+}
+
+void WatchCache::wake_watchers() {
+  if (waking_) return;
+  auto& loop = async::Loop::current();
+  SteadyTime now = loop.now(), due = woken_ + std::min(kFanoutHold, kFanoutCost * static_cast<int>(watchers_.size()));
+  if (due > now) {
+    waking_ = loop.add_timer(due, [this] {
+      waking_ = 0;
+      woken_ = {};
+      wake_watchers();
+    });
+    return;
+  }
+  woken_ = now;
+  for (CacheWatcher* w : watchers_) w->wake();
 }
 
 void WatchCache::rebuild(const std::vector<storage::KeyValue>& fresh, std::int64_t revision) {
@@ -303,7 +343,8 @@ std::unique_ptr<CacheWatcher> WatchCache::watch(Filter filter, std::int64_t afte
       w->offer(delivery);
     }
   }
-  watchers_.insert(w.get());
+  w->at_ = watchers_.size();
+  watchers_.push_back(w.get());
   return w;
 }
 

@@ -15,7 +15,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -63,12 +62,15 @@ struct Delivery {
 };
 using DeliveryPtr = std::shared_ptr<Delivery>;
 
+// What a watch gives: an event of the cache, an object of the initial state or of older history, or a bookmark.
 struct WatchItem {
   WatchType type = WatchType::Added;
-  DeliveryPtr delivery;      // null for a bookmark
+  DeliveryPtr delivery;      // an event of the cache, whose encodings are shared; null for others
   bool left = false;         // a deletion by leaving the selector
+  bool initial_end = false;  // of a bookmark: the initial state is complete
   std::int64_t revision = 0;
-  const Bytes& object() const { return left ? delivery->previous_with_revision() : delivery->event->object; }
+  Bytes own;                 // without a delivery: the stored form with revision; null for bookmarks
+  const Bytes& object() const { return !delivery ? own : left ? delivery->previous_with_revision() : delivery->event->object; }
 };
 
 class WatchCache;
@@ -87,12 +89,14 @@ class CacheWatcher {
  private:
   friend class WatchCache;
   CacheWatcher(WatchCache& cache, Filter filter) : cache_(&cache), filter_(std::move(filter)) {}
-  void offer(const DeliveryPtr& delivery);
+  void offer(const DeliveryPtr& delivery);  // wakes nobody: WatchCache does
   void bookmark(std::int64_t revision);
   void end(Status status);
+  void wake() { if (!queue_.empty()) waiters_.wake_one(); }
   WatchCache* cache_;
+  std::size_t at_ = 0;  // in the cache's watchers
   Filter filter_;
-  std::deque<WatchItem> queue_;
+  std::vector<WatchItem> queue_;
   async::WaitQueue waiters_;
   Status end_;
   bool bookmarks_ = false;
@@ -161,6 +165,7 @@ class WatchCache {
   void drop(std::string_view key);
   void index(std::string_view key, const Bytes& object, bool add);
   void publish(CacheEventPtr event);
+  void wake_watchers();
 
   std::string group_, resource_, prefix_;
   bool namespaced_;
@@ -172,7 +177,9 @@ class WatchCache {
   std::size_t bytes_ = 0;
   bool loading_ = false;
   std::vector<storage::WatchEvent> early_;
-  std::set<CacheWatcher*> watchers_;
+  std::vector<CacheWatcher*> watchers_;
+  SteadyTime woken_{};          // the last time that all watchers were
+  async::TimerId waking_ = 0;   // they will be again
   std::vector<Listener> listeners_;
   std::unique_ptr<SelectableField> index_field_;
   std::map<std::string, SortedKeys, std::less<>> index_;  // of the keys in items_

@@ -26,7 +26,7 @@ std::string_view type_name(WatchType t) {
 }
 
 // What a storage event is to a watcher with a filter; false: nothing.
-bool select_event(const storage::WatchEvent& e, const Filter& filter, std::string_view key, WatchOutput& out) {
+bool select_event(const storage::WatchEvent& e, const Filter& filter, std::string_view key, WatchItem& out) {
   if (!filter.matches_key(key)) return false;
   bool deleted = e.type == storage::WatchEvent::Type::Delete;
   out.revision = e.kv.mod_revision;
@@ -35,7 +35,7 @@ bool select_event(const storage::WatchEvent& e, const Filter& filter, std::strin
   bool before = previous && (!filter.needs_object() || filter.matches_object(*previous));
   if (!now && !before) return false;
   out.type = !now ? WatchType::Deleted : before ? WatchType::Modified : WatchType::Added;
-  out.object = with_revision(now ? *e.kv.value : *previous, e.kv.mod_revision);
+  out.own = with_revision(now ? *e.kv.value : *previous, e.kv.mod_revision);
   return true;
 }
 
@@ -97,8 +97,8 @@ async::Task<Result<std::unique_ptr<WatchSource>>> WatchSource::open(RequestConte
   co_return Result<std::unique_ptr<WatchSource>>(std::move(w));
 }
 
-async::Task<Result<std::vector<WatchOutput>>> WatchSource::next_history() {
-  std::vector<WatchOutput> out;
+async::Task<Result<std::vector<WatchItem>>> WatchSource::next_history() {
+  std::vector<WatchItem> out;
   WatchCache& cache = *served_.cache;
   while (out.empty()) {
     revision_ = std::max(revision_, history_->progress());
@@ -117,22 +117,22 @@ async::Task<Result<std::vector<WatchOutput>>> WatchSource::next_history() {
     Result<std::vector<storage::WatchEvent>> events = co_await history_->next();
     if (!events) co_return events.status();
     for (const auto& e : *events) {
-      WatchOutput o;
+      WatchItem o;
       if (select_event(e, options_.filter, std::string_view(e.kv.key).substr(cache.prefix().size()), o)) out.push_back(std::move(o));
     }
     revision_ = std::max(history_->progress(), events->empty() ? revision_ : events->back().kv.mod_revision);
   }
-  co_return Result<std::vector<WatchOutput>>(std::move(out));
+  co_return Result<std::vector<WatchItem>>(std::move(out));
 }
 
-async::Task<Result<std::vector<WatchOutput>>> WatchSource::next() {
-  std::vector<WatchOutput> out;
+async::Task<Result<std::vector<WatchItem>>> WatchSource::next() {
+  std::vector<WatchItem> out;
   if (!failed_.is_ok()) co_return failed_;
   if (initial_at_ < initial_.size()) {
     std::size_t end = std::min(initial_.size(), initial_at_ + kInitialBatch);
     for (; initial_at_ < end; ++initial_at_) {
-      WatchOutput o;
-      o.object = std::move(initial_[initial_at_].second);
+      WatchItem o;
+      o.own = std::move(initial_[initial_at_].second);
       out.push_back(std::move(o));
     }
     if (initial_at_ == initial_.size()) {
@@ -140,34 +140,22 @@ async::Task<Result<std::vector<WatchOutput>>> WatchSource::next() {
       initial_.shrink_to_fit();
       initial_at_ = 0;
     }
-    co_return Result<std::vector<WatchOutput>>(std::move(out));
+    co_return Result<std::vector<WatchItem>>(std::move(out));
   }
   if (initial_end_) {
     initial_end_ = false;
-    WatchOutput o;
+    WatchItem o;
     o.type = WatchType::Bookmark;
     o.revision = revision_;
     o.initial_end = true;
     out.push_back(std::move(o));
-    co_return Result<std::vector<WatchOutput>>(std::move(out));
+    co_return Result<std::vector<WatchItem>>(std::move(out));
   }
   if (history_) {
-    Result<std::vector<WatchOutput>> h = co_await next_history();
+    Result<std::vector<WatchItem>> h = co_await next_history();
     if (!h || !h->empty()) co_return h;
   }
-  Result<std::vector<WatchItem>> items = co_await live_->next();
-  if (!items) co_return items.status();
-  out.reserve(items->size());
-  for (auto& item : *items) {
-    WatchOutput o;
-    o.type = item.type;
-    o.revision = item.revision;
-    o.left = item.left;
-    o.delivery = std::move(item.delivery);
-    if (o.delivery) o.object = o.left ? o.delivery->previous_with_revision() : o.delivery->event->object;
-    out.push_back(std::move(o));
-  }
-  co_return Result<std::vector<WatchOutput>>(std::move(out));
+  co_return co_await live_->next();
 }
 
 Result<std::string> bookmark_object(const Served& served, std::int64_t revision, bool initial_end, Format format, Transform transform,
@@ -202,7 +190,7 @@ class WatchWriter {
   WatchWriter(RequestContext* c, Negotiated n) : c_(c), n_(std::move(n)), served_(*c->served) {}
 
   // Appends the event's frame, made once for all watchers that read the same form.
-  Status append(const WatchOutput& o) {
+  Status append(const WatchItem& o) {
     if (o.type == WatchType::Bookmark) {
       Result<std::string> object = bookmark_object(served_, o.revision, o.initial_end, n_.format, n_.transform, n_.transform_version);
       if (!object) return object.status();
@@ -220,7 +208,7 @@ class WatchWriter {
           return Status::ok();
         }
     std::string object;
-    Status s = append_body(object, o.object);
+    Status s = append_body(object, o.object());
     if (!s) return s;
     if (!shared) {
       frame(buffer, type_name(o.type), object);
@@ -275,7 +263,7 @@ constexpr Duration kStandstill = 60s;  // of a client that takes nothing, as for
 Handling send_events(WatchSource* source, WatchWriter* writer, net::WebSocket* socket, Format format) {
   std::size_t skipped = format == Format::Protobuf ? kProtobufLength : 0;
   for (;;) {
-    Result<std::vector<WatchOutput>> events = co_await source->next();
+    Result<std::vector<WatchItem>> events = co_await source->next();
     if (events.is(Reason::Closed) || events.is(Reason::Cancelled)) co_return events.status();
     std::size_t n = events ? events->size() : 1;
     for (std::size_t i = 0; i < n; ++i) {
@@ -347,7 +335,7 @@ Handling handle_watch(RequestContext* c) {
   r = co_await c->writer.flush();
   if (!r) co_return r;
   for (;;) {
-    Result<std::vector<WatchOutput>> events = co_await (*source)->next();
+    Result<std::vector<WatchItem>> events = co_await (*source)->next();
     if (!events) {
       if (events.is(Reason::Closed)) break;
       if (events.is(Reason::Cancelled)) co_return events.status();

@@ -6,25 +6,16 @@
 
 namespace onebin::apiserver {
 
-struct WatchOutput {
-  WatchType type = WatchType::Added;
-  Bytes object;              // stored form with revision; null for bookmarks
-  DeliveryPtr delivery;      // where its encodings may be shared; null for others
-  bool left = false;
-  std::int64_t revision = 0;
-  bool initial_end = false;  // of a bookmark: the initial state is complete
-};
-
 class WatchSource {
  public:
   static async::Task<Result<std::unique_ptr<WatchSource>>> open(RequestContext* c, ListOptions options);
   ~WatchSource();
-  // The next outputs, at least one. Closed at the watch's time limit; Expired with the error that the client gets as an event.
-  async::Task<Result<std::vector<WatchOutput>>> next();
+  // What comes next, at least one. Closed at the watch's time limit; Expired with the error that the client gets as an event.
+  async::Task<Result<std::vector<WatchItem>>> next();
 
  private:
   explicit WatchSource(Core& core, Served& served) : core_(core), served_(served) {}
-  async::Task<Result<std::vector<WatchOutput>>> next_history();
+  async::Task<Result<std::vector<WatchItem>>> next_history();
   void arm(Duration limit);
 
   Core& core_;
