@@ -89,6 +89,27 @@ TEST_CASE("watchers share an encoding only where they asked for the same form") 
   CHECK(table[1]["object"]["metadata"]["resourceVersion"] == plain[1]["object"]["metadata"]["resourceVersion"]);
 }
 
+TEST_CASE("many watchers get a burst in one piece, and an event after a pause at once") {
+  Fixture f;
+  std::vector<Seen> seen(100);
+  async::TaskGroup group("watches");
+  for (Seen& s : seen) group.spawn(follow(f.transport.get(), kMaps, "timeoutSeconds=60", &s));
+  f.loop->run_ready();
+  f.loop->run_for(std::chrono::seconds(1));
+  f.post(kMaps, config_map("a"));
+  f.loop->run_ready();
+  for (const Seen& s : seen) CHECK(s.events == std::vector<std::string>{"+a"});
+  f.post(kMaps, config_map("b"));
+  f.post(kMaps, config_map("c"));
+  f.send("DELETE", kMaps + "/b");
+  f.loop->run_ready();
+  for (const Seen& s : seen) CHECK(s.events.size() == 1);
+  f.loop->run_for(std::chrono::milliseconds(25));
+  for (const Seen& s : seen) CHECK(s.events == std::vector<std::string>{"+a", "+b", "+c", "-b"});
+  f.loop->run_for(std::chrono::seconds(61));
+  f.run(group.join());
+}
+
 TEST_CASE("a watch shows the state and then the changes") {
   Fixture f;
   f.post(kMaps, config_map("a"));

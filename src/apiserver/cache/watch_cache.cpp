@@ -17,6 +17,7 @@ namespace {
 // next, so that it stays worth its cost; a single event, or the first after a pause, waits for nothing.
 constexpr Duration kFanoutCost = std::chrono::microseconds(50);  // of a watcher
 constexpr Duration kFanoutHold = std::chrono::milliseconds(25);  // at most
+constexpr std::size_t kFewWatchers = 16;                         // so few that there is nothing to save
 constexpr std::size_t kItemsAtOnce = 256;
 }  // namespace
 
@@ -225,7 +226,7 @@ void WatchCache::publish(CacheEventPtr event) {
 void WatchCache::wake_watchers() {
   if (waking_) return;
   auto& loop = async::Loop::current();
-  SteadyTime now = loop.now(), due = woken_ + std::min(kFanoutHold, kFanoutCost * static_cast<int>(watchers_.size()));
+  SteadyTime now = loop.now(), due = watchers_.size() <= kFewWatchers ? now : woken_ + std::min(kFanoutHold, kFanoutCost * static_cast<int>(watchers_.size()));
   if (due > now) {
     waking_ = loop.add_timer(due, [this] {
       waking_ = 0;
