@@ -1,6 +1,8 @@
 #include <onebin/apimachinery/defaulting.hpp>
 
+#include <onebin/apimachinery/quantity.hpp>
 #include <onebin/apimachinery/schema.hpp>
+#include <onebin/base/bytes.hpp>
 
 #include <unordered_map>
 
@@ -8,6 +10,23 @@ namespace onebin::apimachinery {
 namespace {
 
 void apply(const TypeSchema& type, Document& object, int depth);
+
+// An empty text that is no pointer is what an absent one is; as a default it only tells items of a list apart.
+bool defaults(const FieldSchema& f) { return !f.rules->default_json.empty() && !(f.cardinality == Cardinality::Single && f.rules->default_json == R"("")"); }
+
+// Amounts of resources (core's ResourceList) are whole thousandths, the finer ones rounded up.
+bool resource_list(const TypeSchema& type, const FieldSchema& f) { return f.kind == FieldKind::Quantity && f.is_map() && starts_with(type.name, "io.k8s.api.core.v1."); }
+
+void round_amounts(Document& list) {
+  if (!list.is_object()) return;
+  constexpr Quantity::Int128 kMilli = 1'000'000;
+  for (auto& value : list) {
+    if (!value.is_string() || value.get_ref<const std::string&>().find_first_of("nu.eE") == std::string::npos) continue;
+    auto q = Quantity::parse(value.get_ref<const std::string&>());
+    if (!q || q->nano() % kMilli == 0) continue;
+    value = Quantity::from_nano((q->nano() / kMilli + q->sign()) * kMilli, q->format()).to_string();
+  }
+}
 
 void apply_one(const FieldSchema& f, Document& value, int depth) {
   if (f.is_message()) apply(*f.message, value, depth);
@@ -33,7 +52,7 @@ bool has_inner_default(const TypeSchema& type, int depth) {
   if (depth > 32) return false;
   bool found = false;
   for (const auto& f : type.fields) {
-    if (!f.rules->default_json.empty()) found = true;
+    if (defaults(f)) found = true;
     else if (f.is_message() && f.cardinality == Cardinality::Single && f.proto_number != 0) found = has_inner_default(*f.message, depth + 1);
     if (found) break;
   }
@@ -51,9 +70,13 @@ void apply(const TypeSchema& type, Document& object, int depth) {
   }
   if (type.shape != Shape::Object || !object.is_object()) return;
   for (const auto& f : type.fields) {
-    bool has_default = !f.rules->default_json.empty();
-    if (!has_default && !f.is_message()) continue;
+    bool has_default = defaults(f), amounts = resource_list(type, f);
+    if (!has_default && !f.is_message() && !amounts) continue;
     auto it = object.find(f.json_name);
+    if (amounts) {
+      if (it != object.end()) round_amounts(*it);
+      continue;
+    }
     bool absent = it == object.end() || (it->is_null() && !f.nullable);
     if (absent && has_default) {
       auto value = Document::parse(f.rules->default_json, nullptr, false);

@@ -70,7 +70,7 @@ class Validator {
   void field(const FieldSchema& f, const Document* value, const Document* old, bool update, const Step& at) {
     if (value && value->is_null() && !f.nullable) value = nullptr;
     if (missing(f, value)) add(field_required(path(at)));
-    if (update && f.immutable && !semantically_equal(value, old)) {
+    if (update && f.immutable && changed(f, value, old)) {
       add(field_invalid(path(at), value ? *value : Document(), "field is immutable"));
       return;
     }
@@ -80,6 +80,14 @@ class Validator {
       case Cardinality::Map: map(f, *value, old, at); break;
       default: one(f, *value, old, at);
     }
+  }
+
+  // A struct that a pointer leads to differs from none, and is compared as Go compares it.
+  static bool changed(const FieldSchema& f, const Document* value, const Document* old) {
+    if (old && old->is_null()) old = nullptr;
+    bool built_in = f.is_message() && f.proto_number != 0 && f.cardinality == Cardinality::Optional;
+    if (built_in && !value != !old) return true;
+    return built_in && value ? !semantically_equal(*f.message, *value, *old) : !semantically_equal(value, old);
   }
 
   // Of a built-in kind, an absent value that is no pointer is Go's zero value, and that is there; empty texts and lists are

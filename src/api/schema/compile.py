@@ -147,8 +147,8 @@ class Rules:
             parts.append(f".list_map_keys = {self.array(a['keys'].split(','))}")
         if a.get("mergekey"):
             parts.append(f".patch_merge_key = {quote(a['mergekey'])}")
-        # A default that is what an absent value means anyway says nothing.
-        empty = f.card == "Single" and a.get("default") in ('""', "false", "0")
+        # A default that is what an absent value means anyway says nothing, but where items of a list are told apart by it.
+        empty = f.card == "Single" and a.get("default") in ('""', "false", "0") and not getattr(f, "is_key", False)
         if a.get("default") and not empty:
             parts.append(f".default_json = {quote(a['default'])}")
         declared = f.enum_of.enums[a["enum"]] if a.get("enum") else None
@@ -388,6 +388,15 @@ def descriptions(model):
     return "\n".join(lines) + "\n"
 
 
+def link_keys(model):
+    """Marks the fields that lists tell their items apart by."""
+    for table in model.tables.values():
+        for t in table.types.values():
+            for f in t.fields:
+                for member in f.target.fields if f.target and f.attributes.get("keys") else ():
+                    member.is_key = getattr(member, "is_key", False) or member.name in f.attributes["keys"].split(",")
+
+
 def link_enums(model):
     for table in model.tables.values():
         for t in table.types.values():
@@ -412,6 +421,7 @@ def main():
     schema, out = sys.argv[1:3]
     model = Model(schema)
     link_enums(model)
+    link_keys(model)
     include = os.path.join(out, "include/onebin/api")
     os.makedirs(include, exist_ok=True)
     types, bundles = [], [[0, []] for _ in range(BUNDLES)]

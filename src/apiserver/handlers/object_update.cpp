@@ -110,7 +110,8 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
     if (status) s.validate_status_update(w, object, *old, errors);
     else s.validate_update(w, object, *old, errors);
     if (!errors.empty()) co_return invalid_object(*served, object, errors);
-    if (!status) s.warnings_on_update(w, object, *old);
+    if (status) s.warnings_on_status_update(w, object, *old);
+    else s.warnings_on_update(w, object, *old);
   }
   keep_times(object, *old);
   if (o->admission && c->core.security.admission.size()) {

@@ -26,13 +26,14 @@ Handling handle_binding(RequestContext* c, std::string name) {
   Result<Document> binding = co_await read_object(c, kind);
   if (!binding) co_return binding.status();
   if (name.empty()) name = apimachinery::name_of(*binding);
-  std::string_view given = apimachinery::name_of(*binding);
-  if (!given.empty() && given != name) co_return bad_request("name in URL does not match name in Binding object");
+  if (apimachinery::name_of(*binding) != name) co_return bad_request("name in URL does not match name in Binding object");
   std::string target(apimachinery::get_string(*binding, {"target", "name"})), target_kind(apimachinery::get_string(*binding, {"target", "kind"}));
+  bool to_node = target_kind.empty() || target_kind == "Node";
   FieldErrors errors;
-  if (!target_kind.empty() && target_kind != "Node" && target_kind != "Minion")
-    errors.push_back(field_not_supported(FieldPath("target").child("kind"), target_kind, {"Node", "<empty>"}));
+  if (!to_node) errors.push_back(field_not_supported(FieldPath("target").child("kind"), target_kind, {"Node", "<empty>"}));
   if (target.empty()) errors.push_back(field_required(FieldPath("target").child("name")));
+  else if (to_node)
+    for (auto& m : apimachinery::is_dns1123_subdomain(target)) errors.push_back(field_invalid(FieldPath("target").child("name"), target, m));
   if (!errors.empty()) co_return Status(Reason::Unknown, apimachinery::aggregate(errors));  // as upstream: no registry made it
   const Document* b = &*binding;
   WallTime now = c->now;
@@ -41,7 +42,13 @@ Handling handle_binding(RequestContext* c, std::string name) {
   o.name = name;
   o.update_strategy = false;
   o.tracking.skip = true;  // nobody owns what a binding sets
-  o.make = [b, target, name, now](const Document* current) -> Result<Document> {
+  o.precondition_uid = apimachinery::uid_of(*b);
+  std::string key = pods->storage_key(o.ns, name);
+  o.make = [b, target, name, now, key](const Document* current) -> Result<Document> {
+    std::string_view asked = apimachinery::resource_version_of(*b), actual = apimachinery::resource_version_of(*current);
+    if (!asked.empty() && asked != actual)
+      return conflict("pods", name, "StorageError: invalid object, Code: 4, Key: " + key + ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ResourceVersion in precondition: " +
+                                        std::string(asked) + ", ResourceVersion in object meta: " + std::string(actual));
     if (!apimachinery::deletion_timestamp_of(*current).empty())
       return conflict("pods/binding", name, "pod " + name + " is being deleted, cannot be assigned to a host");
     std::string_view node = apimachinery::get_string(*current, {"spec", "nodeName"});
@@ -54,21 +61,16 @@ Handling handle_binding(RequestContext* c, std::string name) {
     for (const char* f : {"annotations", "labels"})
       if (const Document* extra = find_member(member(*b, "metadata"), f); extra && extra->is_object())
         for (const auto& [k, v] : extra->items()) apimachinery::object_at(meta, f)[k] = v;
-    meta.erase("resourceVersion");
-    if (std::string_view v = apimachinery::resource_version_of(*b); !v.empty()) meta["resourceVersion"] = v;
-    if (std::string_view v = apimachinery::uid_of(*b); !v.empty()) meta["uid"] = v;
-    Document& conditions = apimachinery::array_at(apimachinery::object_at(pod, "status"), "conditions");
-    Document* scheduled = nullptr;
+    Document& status = apimachinery::object_at(pod, "status");
+    status.erase("nominatedNodeName");
+    Document& conditions = apimachinery::array_at(status, "conditions");
+    Document scheduled = {{"type", "PodScheduled"}, {"status", "True"}, {"lastTransitionTime", format_rfc3339(now)}};
+    Document* before = nullptr;
     for (auto& condition : conditions)
-      if (string_at(condition, "type") == "PodScheduled") scheduled = &condition;
-    if (!scheduled) {
-      conditions.push_back({{"type", "PodScheduled"}});
-      scheduled = &conditions.back();
-    }
-    if (string_at(*scheduled, "status") != "True") (*scheduled)["lastTransitionTime"] = format_rfc3339(now);
-    (*scheduled)["status"] = "True";
-    scheduled->erase("reason");
-    scheduled->erase("message");
+      if (string_at(condition, "type") == "PodScheduled") before = &condition;
+    if (before && string_at(*before, "status") == "True") scheduled["lastTransitionTime"] = (*before)["lastTransitionTime"];
+    if (before) *before = std::move(scheduled);
+    else conditions.push_back(std::move(scheduled));
     return Result<Document>(std::move(pod));
   };
   Result<Written> w = co_await update_object(c, pods, std::move(o));

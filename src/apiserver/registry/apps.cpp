@@ -86,9 +86,14 @@ class Workload : public Strategy {
 
   static std::int64_t amount(const Document& v) {
     if (v.is_number()) return v.get<std::int64_t>();
-    return v.is_string() ? std::strtoll(v.get_ref<const std::string&>().c_str(), nullptr, 10) : 0;
+    if (!v.is_string()) return 0;
+    std::string text = v.get<std::string>();
+    if (is_percent(v)) text.pop_back();
+    char* end = nullptr;
+    std::int64_t n = std::strtoll(text.c_str(), &end, 10);
+    return end && !*end ? n : 0;
   }
-  static bool is_percent(const Document& v) { return v.is_string() && !v.get_ref<const std::string&>().empty() && v.get_ref<const std::string&>().back() == '%'; }
+  static bool is_percent(const Document& v) { return v.is_string() && apimachinery::is_valid_percent(v.get_ref<const std::string&>()).empty(); }
   static void check_amount(const Document& v, const FieldPath& path, FieldErrors& errors) {
     if (v.is_string())
       for (auto& m : apimachinery::is_valid_percent(v.get<std::string>())) errors.push_back(field_invalid(path, v, m));
@@ -137,6 +142,8 @@ class DeploymentStrategy final : public Workload {
       check_amount(member(rolling, "maxSurge"), at.child("maxSurge"), errors);
       if (!amount(unavailable) && !amount(member(rolling, "maxSurge"))) errors.push_back(field_invalid(at.child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0"));
       check_not_over_all(unavailable, at.child("maxUnavailable"), errors);
+    } else {
+      errors.push_back(field_not_supported(path, s, {"Recreate", "RollingUpdate"}));
     }
     const Document* deadline = find_member(spec, "progressDeadlineSeconds");
     if (deadline && deadline->is_number() && deadline->get<std::int64_t>() <= apimachinery::int_at(spec, "minReadySeconds"))
@@ -174,7 +181,7 @@ class DaemonSetStrategy final : public Workload {
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
     Workload::prepare_for_update(c, o, old);
     std::int64_t was = std::max<std::int64_t>(template_generation(old), 1);
-    if (!semantically_equal(at_path(o, {"spec", "template"}), at_path(old, {"spec", "template"}))) ++was;
+    if (!same_at({"spec", "template"}, o, old)) ++was;
     apimachinery::set_annotation(o, kTemplateGeneration, std::to_string(was));
   }
   void default_strategy(Document& spec) const override {
@@ -242,15 +249,21 @@ class StatefulSetStrategy final : public Workload {
         check_not_over_all(*most, at.child("maxUnavailable"), errors);
       }
     }
-    std::size_t i = 0;
-    for (const auto& claim : each(spec, "volumeClaimTemplates")) validate_claim_spec(member(claim, "spec"), top.child("volumeClaimTemplates").index(i++).child("spec"), errors);
+    if (std::string policy(string_at(spec, "podManagementPolicy")); policy != "OrderedReady" && policy != "Parallel")
+      errors.push_back(field_invalid(top.child("podManagementPolicy"), policy, "must be 'OrderedReady' or 'Parallel'"));
     if (std::int64_t start = apimachinery::get_int(spec, {"ordinals", "start"}, 0); start < 0)
       apimachinery::append(errors, apimachinery::validate_nonnegative(start, top.child("ordinals.start")));
     if (std::string name(string_at(spec, "serviceName")); !name.empty())
       for (auto& m : apimachinery::is_dns1123_label(name)) errors.push_back(field_invalid(top.child("serviceName"), name, m));
   }
+  void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
+    Workload::validate(c, o, errors);
+    FieldPath path = FieldPath("spec").child("volumeClaimTemplates");
+    std::size_t i = 0;
+    for (const auto& claim : each(member(o, "spec"), "volumeClaimTemplates")) validate_claim_spec(member(claim, "spec"), path.index(i++).child("spec"), errors);
+  }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
-    validate(c, o, errors);
+    Workload::validate(c, o, errors);
     auto templates = [](const Document& of) {
       Document claims = each(member(of, "spec"), "volumeClaimTemplates");
       // What a claim template says of its own kind is not stored.
@@ -259,8 +272,9 @@ class StatefulSetStrategy final : public Workload {
           for (const char* f : {"kind", "apiVersion", "status"}) claim.erase(f);
       return claims;
     };
-    Document now = templates(o), was = templates(old);
-    apimachinery::append(errors, apimachinery::validate_immutable_field(&now, &was, FieldPath("spec").child("volumeClaimTemplates")));
+    Document now = {{"volumeClaimTemplates", templates(o)}}, was = {{"volumeClaimTemplates", templates(old)}};
+    if (!semantically_equal(type_at({"spec"}), now, was))
+      errors.push_back(field_invalid(FieldPath("spec").child("volumeClaimTemplates"), now["volumeClaimTemplates"], "field is immutable"));
   }
   // The controller names the pods and adds volumes for the claims: the template is looked at as it will be.
   void validate_template(const Document& o, const Document& t, const FieldPath& at, FieldErrors& errors) const override {

@@ -78,9 +78,12 @@ class JobStrategy final : public Strategy {
     } else if (completions && !semantically_equal(completions, before) && *completions != member(now, "parallelism")) {
       errors.push_back(field_invalid(path.child("completions"), *completions, "can only be modified in tandem with spec.parallelism"));
     }
-    auto fixed = [&](const char* f) { apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(now, f), find_member(was, f), path.child(f))); };
+    auto fixed = [&](const char* f) {
+      const Document &x = member(now, f), &y = member(was, f);
+      if (!semantically_equal(type_at({"spec"}), Document{{f, x}}, Document{{f, y}})) errors.push_back(field_invalid(path.child(f), x, "field is immutable"));
+    };
     fixed("selector");
-    validate_template_update(now, old, errors);
+    validate_template_update(o, old, errors);
     for (const char* f : {"completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"}) fixed(f);
     validate_pod_names(o, errors);
   }
@@ -88,41 +91,41 @@ class JobStrategy final : public Strategy {
 
  private:
   // A suspended Job that has no pods may still be told where they run and what they may use.
-  static void validate_template_update(const Document& now, const Document& old, FieldErrors& errors) {
-    const Document& was = member(old, "spec");
+  void validate_template_update(const Document& o, const Document& old, FieldErrors& errors) const {
     const Document& status = member(old, "status");
-    bool suspended = apimachinery::bool_at(was, "suspend"), said = false;
+    bool suspended = apimachinery::bool_at(member(old, "spec"), "suspend"), said = false;
     for (const auto& c : each(status, "conditions")) said = said || (string_at(c, "type") == "Suspended" && string_at(c, "status") == "True");
     bool open = suspended && (!given(status, "startTime") || said) && apimachinery::int_at(status, "active") == 0;
-    // Of the template's metadata labels and annotations count.
-    Document a = Document::object(), b = Document::object();
-    for (auto [to, from] : {std::pair<Document*, const Document*>{&a, &member(now, "template")}, {&b, &member(was, "template")}}) {
-      if (const Document* s = find_member(*from, "spec")) (*to)["spec"] = *s;
-      if (open) continue;
-      for (const char* f : {"labels", "annotations"})
-        if (const Document* v = find_member(member(*from, "metadata"), f)) apimachinery::object_at(*to, "metadata")[f] = *v;
-    }
     FieldPath at = FieldPath("spec").child("template");
+    const Document& now = at_path(o, {"spec", "template"});
     if (!open) {
-      if (!semantically_equal(a, b)) apimachinery::append(errors, apimachinery::validate_immutable_field(&a, &b, at));
+      if (!same_at({"spec", "template"}, o, old)) errors.push_back(field_invalid(at, now, "field is immutable"));
       return;
     }
-    Document &x = apimachinery::object_at(a, "spec"), &y = apimachinery::object_at(b, "spec");
-    for (Document* s : {&x, &y}) {
-      for (const char* f : {"nodeSelector", "tolerations", "schedulingGates"}) s->erase(f);
-      if (Document* affinity = find_member(*s, "affinity"); affinity && affinity->is_object()) {
-        affinity->erase("nodeAffinity");
-        if (affinity->empty()) s->erase("affinity");
-      }
+    const Document& spec = member(now, "spec");
+    Document was = at_path(old, {"spec", "template", "spec"});
+    take_open_fields(spec, was);
+    if (!semantically_equal(type_at({"spec", "template", "spec"}), spec, was)) errors.push_back(field_invalid(at.child("spec"), spec, "field is immutable"));
+  }
+  static void take(Document& to, const Document& from, const char* field) {
+    if (const Document* v = find_member(from, field)) to[field] = *v;
+    else to.erase(field);
+  }
+  static void take_open_fields(const Document& spec, Document& was) {
+    for (const char* f : {"nodeSelector", "tolerations", "schedulingGates"}) take(was, spec, f);
+    const Document* affinity = find_member(spec, "affinity");
+    if (affinity || find_member(was, "affinity")) {
+      Document& a = apimachinery::object_at(was, "affinity");
+      take(a, affinity ? *affinity : Document(), "nodeAffinity");
+      if (!affinity && a.empty()) was.erase("affinity");
     }
     for (const char* list : {"containers", "initContainers"}) {
-      Document *l = find_member(x, list), *m = find_member(y, list);
-      if (!l || !m || !l->is_array() || !m->is_array() || l->size() != m->size()) continue;
-      for (std::size_t i = 0; i < l->size(); ++i)
-        if (string_at((*l)[i], "name") == string_at((*m)[i], "name"))
-          for (Document* c : {&(*l)[i], &(*m)[i]}) c->erase("resources");
+      const Document& containers = each(spec, list);
+      Document* before = find_member(was, list);
+      if (!before || !before->is_array() || before->size() != containers.size()) continue;
+      for (std::size_t i = 0; i < containers.size(); ++i)
+        if (string_at(containers[i], "name") == string_at((*before)[i], "name")) take((*before)[i], containers[i], "resources");
     }
-    if (!semantically_equal(x, y)) apimachinery::append(errors, apimachinery::validate_immutable_field(&x, &y, at.child("spec")));
   }
   // Who writes a Job may not take its generated labels.
   static void validate_generated(const Document& o, FieldErrors& errors) {

@@ -11,6 +11,8 @@
 #include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
 
+#include <algorithm>
+
 namespace onebin::apiserver {
 
 using apimachinery::at_path;
@@ -127,9 +129,12 @@ class NodeStrategy final : public Base {
     }
     Check features = status["declaredFeatures"];
     for (std::size_t i = 0; i < features.size(); ++i) {
-      if (!feature_name(features[i].text()))
-        features[i].invalid("invalid feature name " + apimachinery::go_quote(features[i].text()) +
-                            ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes");
+      std::string_view feature = features[i].text();
+      bool too_long = feature.size() > 253;
+      if (too_long || !feature_name(feature))
+        features[i].invalid("invalid feature name " + apimachinery::go_quote(feature) +
+                            (too_long ? ": must be no more than 253 characters"
+                                      : ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"));
       if (i == 0) continue;
       if (features[i].text() == features[i - 1].text()) features[i].duplicate();
       else if (features[i - 1].text() > features[i].text()) features[i].invalid("list must be sorted alphabetically");
@@ -161,24 +166,38 @@ class NodeStrategy final : public Base {
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     check_ranges(Check(member(o, "spec"), FieldPath("spec"), errors)["podCIDRs"]);
     check_status(o, errors);
-    FieldPath path = FieldPath("metadata").child("taints");  // upstream's path
+    FieldPath meta("metadata");  // upstream's path of what is not there
+    check_annotations(Check(apimachinery::annotations_of(o), meta.child("annotations"), errors));
+    check_taints(Check(member(o, "spec"), meta, errors)["taints"]);
+    Check swap = Check(o, FieldPath(), errors)["status"]["nodeInfo"]["swap"]["capacity"].as(meta.child("nodeSwapStatus").child("capacity"));
+    if (swap.set() && swap.number() <= 0) swap.invalid("must be greater than zero");
+  }
+  static void check_annotations(const Check& annotations) {
+    constexpr const char *kTaints = "scheduler.alpha.kubernetes.io/taints", *kAvoid = "scheduler.alpha.kubernetes.io/preferAvoidPods";
+    Document taints = read_json_annotation(annotations, kTaints, annotations.path(), Document::value_t::array);
+    check_taints(Check(taints, annotations.path().child(kTaints), annotations.errors()));
+    Document avoids = read_json_annotation(annotations, kAvoid, annotations.path().child("AvoidPods"), Document::value_t::object);
+    Check list = Check(avoids, annotations.path(), annotations.errors())["preferAvoidPods"].as(annotations.path().child(kAvoid));
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      Check controller = list[i]["podSignature"]["podController"];
+      if (!controller.set()) list[i]["PodSignature"].required();
+      else if (!controller["controller"].flag()) list[i]["PodSignature"]["PodController"]["Controller"].invalid_as(false, "must point to a controller");
+    }
+  }
+  static void check_taints(const Check& taints) {
     std::vector<std::string> seen;
-    std::size_t i = 0;
-    for (const auto& t : each(member(o, "spec"), "taints")) {
-      FieldPath at = path.index(i++);
-      std::string key(string_at(t, "key")), effect(string_at(t, "effect"));
-      apimachinery::append(errors, apimachinery::validate_label_name(key, at.child("key")));
-      if (auto problems = apimachinery::is_valid_label_value(string_at(t, "value")); !problems.empty()) errors.push_back(field_invalid(at.child("value"), string_at(t, "value"), join(problems, ";")));
-      if (effect.empty()) errors.push_back(field_required(at.child("effect")));
-      else if (effect != "NoSchedule" && effect != "PreferNoSchedule" && effect != "NoExecute")
-        errors.push_back(field_not_supported(at.child("effect"), effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"}));
-      for (const auto& s : seen)
-        if (s == key + ":" + effect) {
-          apimachinery::FieldError e = field_duplicate(at, t);
-          e.detail = "taints must be unique by key and effect pair";
-          errors.push_back(std::move(e));
-        }
-      seen.push_back(key + ":" + effect);
+    for (std::size_t i = 0; i < taints.size(); ++i) {
+      Check key = taints[i]["key"], value = taints[i]["value"], effect = taints[i]["effect"];
+      key.add(apimachinery::validate_label_name(key.text(), key.path()));
+      if (auto problems = apimachinery::is_valid_label_value(value.text()); !problems.empty()) value.invalid(join(problems, ";"));
+      if (effect.need()) effect.one_of({"NoSchedule", "PreferNoSchedule", "NoExecute"});
+      std::string both = std::string(key.text()) + ":" + std::string(effect.text());
+      if (std::find(seen.begin(), seen.end(), both) != seen.end()) {
+        apimachinery::FieldError e = field_duplicate(taints[i].path(), taints[i].value());
+        e.detail = "taints must be unique by key and effect pair";
+        taints.errors().push_back(std::move(e));
+      }
+      seen.push_back(std::move(both));
     }
   }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
@@ -415,6 +434,8 @@ class ReplicationControllerStrategy final : public Base {
       return;
     }
     validate_pod_template(*t, path.child("template"), errors, {"Always"});
+    if (!at_path(*t, {"spec", "activeDeadlineSeconds"}).is_null())
+      errors.push_back(field_forbidden(path.child("template").child("spec").child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicationController is not Supported"));
     auto s = apimachinery::LabelSelector::from_map(apimachinery::string_map(selector));
     const Document& labels = at_path(*t, {"metadata", "labels"});
     if (!selector.empty() && !s.matches(labels))

@@ -53,8 +53,28 @@ void drop_of_container(Document& c) {
     for (auto& m : *mounts)
       if (m.is_object()) m.erase("bindMountOptions");
   for (const char* f : {"livenessProbe", "readinessProbe", "startupProbe"}) drop_of_handler(c, f);
-  if (Document* lifecycle = object_in(c, "lifecycle"))
+  if (Document* lifecycle = object_in(c, "lifecycle")) {
+    lifecycle->erase("stopSignal");
     for (const char* f : {"postStart", "preStop"}) drop_of_handler(*lifecycle, f);
+  }
+}
+
+void drop_of_pod_status(Document& status) {
+  for (const char* f : {"nodeAllocatableResourceClaimStatuses", "volumeHealth"}) status.erase(f);
+  for (const char* list : {"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"})
+    if (Document* statuses = array_in(status, list))
+      for (auto& s : *statuses)
+        if (Document* mounts = s.is_object() ? array_in(s, "volumeMounts") : nullptr)
+          for (auto& m : *mounts)
+            if (m.is_object()) m.erase("volumeStatus");
+}
+
+// Of a time before pods had init containers.
+void drop_of_annotations(Document* meta) {
+  Document* annotations = meta ? object_in(*meta, "annotations") : nullptr;
+  if (!annotations) return;
+  for (const char* stage : {"alpha", "beta"})
+    for (const char* what : {"init-containers", "init-container-statuses"}) annotations->erase(std::string("pod.") + stage + ".kubernetes.io/" + what);
 }
 
 void drop_of_pod_spec(Document& spec) {
@@ -79,17 +99,25 @@ Document* along(Document& object, std::initializer_list<const char*> path) {
 
 void drop_disabled_fields(const KindSchema& kind, Document& object) {
   std::string_view k = kind.kind;
-  Document* spec = nullptr;
-  if (kind.group.empty() && k == "Pod") spec = along(object, {"spec"});
-  else if (kind.group.empty() && k == "PodTemplate") spec = along(object, {"template", "spec"});
-  else if (k == "CronJob") spec = along(object, {"spec", "jobTemplate", "spec", "template", "spec"});
-  else if (kind.group == "apps" || kind.group == "batch" || k == "ReplicationController") spec = along(object, {"spec", "template", "spec"});
-  if (spec) drop_of_pod_spec(*spec);
-  if (kind.group.empty() && k == "Node")
+  Document* pod = nullptr;  // or a template of one
+  if (kind.group.empty() && k == "Pod") pod = &object;
+  else if (kind.group.empty() && k == "PodTemplate") pod = along(object, {"template"});
+  else if (k == "CronJob") pod = along(object, {"spec", "jobTemplate", "spec", "template"});
+  else if (kind.group == "apps" || kind.group == "batch" || k == "ReplicationController") pod = along(object, {"spec", "template"});
+  if (pod) {
+    if (Document* spec = object_in(*pod, "spec")) drop_of_pod_spec(*spec);
+    drop_of_annotations(object_in(*pod, "metadata"));
+    if (Document* status = pod == &object ? object_in(object, "status") : nullptr) drop_of_pod_status(*status);
+  }
+  if (kind.group == "batch")
+    if (Document* job = k == "Job" ? along(object, {"spec"}) : along(object, {"spec", "jobTemplate", "spec"})) job->erase("scheduling");
+  if (kind.group.empty() && k == "Node") {
     if (Document* s = along(object, {"spec"})) {
       s->erase("configSource");
       s->erase("podPreemptionPolicy");
     }
+    if (Document* s = along(object, {"status"})) s->erase("config");
+  }
   if (k == "Lease")
     if (Document* s = along(object, {"spec"})) {
       s->erase("strategy");

@@ -21,6 +21,7 @@ using apimachinery::string_at;
 namespace {
 
 constexpr std::int64_t kMaxIndexed = 100'000, kMaxWithHighCompletions = 10'000;
+constexpr int kMaxIndexes = 64 * 1024;  // of a list of indexes, in bytes
 
 bool given(const Document& spec, const char* field) {
   const Document* v = find_member(spec, field);
@@ -134,6 +135,7 @@ void validate_success_policy(const Document& spec, const FieldPath& path, FieldE
     const Document* indexes = find_member(rule, "succeededIndexes");
     std::int64_t total = 0;
     if (!count && !indexes) errors.push_back(field_required(p, "at least one of succeededCount or succeededIndexes must be specified"));
+    if (indexes && indexes->is_string() && indexes->get_ref<const std::string&>().size() > kMaxIndexes) errors.push_back(field_too_long(p.child("succeededIndexes"), kMaxIndexes));
     if (indexes && indexes->is_string())
       if (auto why = count_indexes(indexes->get_ref<const std::string&>(), completions, total))
         errors.push_back(field_invalid(p.child("succeededIndexes"), *indexes, "error parsing succeededIndexes: " + *why));
@@ -187,7 +189,10 @@ std::optional<std::int64_t> common_index(std::string_view a, std::string_view b,
 void validate_job_spec(const Document& spec, const FieldPath& path, FieldErrors& errors) {
   bool indexed = string_at(spec, "completionMode") == "Indexed";
   if (given(spec, "maxFailedIndexes") && !given(spec, "backoffLimitPerIndex")) errors.push_back(field_required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
-  if (std::string by(string_at(spec, "managedBy")); !by.empty() && by.size() > 63) errors.push_back(field_too_long(path.child("managedBy"), 63));
+  if (Check by = Check(spec, path, errors)["managedBy"]; by.set()) {
+    check_domain_prefixed_path(by);
+    by.at_most_bytes(63);
+  }
   if (indexed) validate_indexed(spec, path, errors);
   if (!indexed)
     for (const char* f : {"backoffLimitPerIndex", "maxFailedIndexes"})
@@ -198,8 +203,10 @@ void validate_job_spec(const Document& spec, const FieldPath& path, FieldErrors&
     if (!indexed) errors.push_back(field_invalid(path.child("successPolicy"), spec["successPolicy"], "requires indexed completion mode"));
     else validate_success_policy(spec, path.child("successPolicy"), errors);
   }
-  if (std::string policy(string_at(spec, "podReplacementPolicy")); !policy.empty() && failure_policy && policy != "Failed")
-    errors.push_back(field_not_supported(path.child("podReplacementPolicy"), policy, {"Failed"}));
+  if (Check policy = Check(spec, path, errors)["podReplacementPolicy"]; policy.set() && !policy.is("Failed")) {
+    if (failure_policy) policy.unsupported({"Failed"});
+    else policy.one_of({"Failed", "TerminatingOrFailed"});
+  }
   validate_pod_template(member(spec, "template"), path.child("template"), errors);
   std::string restart(apimachinery::get_string(spec, {"template", "spec", "restartPolicy"}));
   FieldPath at = path.child("template").child("spec").child("restartPolicy");

@@ -34,11 +34,11 @@ void set_flags(Strategy& s) {
   if (kind == "Job" || kind == "ReplicationController") s.gc = GcPolicy::Orphan;
   if (kind == "Event") s.gc = GcPolicy::Unsupported;
   s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "Service", "ReplicationController", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
-                                    "Namespace", "Endpoints", "ControllerRevision", "DaemonSet", "ReplicaSet", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
+                                    "Namespace", "Endpoints", "ControllerRevision", "DaemonSet", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
                                     "CSINode", "CSIStorageCapacity", "FlowSchema", "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"});
   s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "Event"});
   if (g == "rbac.authorization.k8s.io") s.name_rule = name_is_path_segment;
-  if (kind == "ClusterTrustBundle" || kind == "IPAddress") s.name_rule = name_is_path_segment;
+  if (in(kind, {"ClusterTrustBundle", "IPAddress", "PodDisruptionBudget"})) s.name_rule = name_is_path_segment;
   if (g.empty() && kind == "Namespace") s.name_rule = name_is_dns_label;
   if (g.empty() && kind == "Service") s.name_rule = name_is_dns_label;
 }

@@ -110,6 +110,11 @@ class DisruptionBudgetStrategy final : public Base {
     }
     if (const Document* s = find_member(spec, "selector")) apimachinery::append(errors, apimachinery::validate_label_selector(*s, path.child("selector")));
   }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    Check status(member(o, "status"), FieldPath("status"), errors), conditions = status["conditions"];
+    conditions.add(apimachinery::validate_conditions(conditions.value(), conditions.path()));
+    for (const char* f : {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"}) status[f].nonnegative();
+  }
 };
 
 class LeaseStrategy final : public Base {

@@ -245,11 +245,14 @@ std::optional<Quantity> amount(const Document& v) {
   return q ? std::optional<Quantity>(*q) : std::nullopt;
 }
 
-void check_list(const Check& list) {
+void check_list(const Check& list, bool whole_pod) {
   if (!list.value().is_object()) return;
   for (const auto& [name, value] : list.value().items()) {
     Check at = list.key(name);
-    validate_resource_name(name, true, at.path(), at.errors());
+    std::size_t before = at.errors().size();
+    validate_resource_name(name, !whole_pod, at.path(), at.errors());
+    if (whole_pod && at.errors().size() == before && name != "cpu" && name != "memory" && !starts_with(name, "hugepages-"))
+      at.errors().push_back(field_not_supported(at.path(), name, {"cpu", "hugepages-", "memory"}));
     auto q = amount(value);
     if (!q) continue;
     if (q->sign() < 0) at.invalid("must be greater than or equal to 0");
@@ -266,6 +269,7 @@ void check_security(const Check& s, const Check& spec) {
   bool host_users = !spec["hostUsers"].set() || spec["hostUsers"].flag();
   if (s["procMount"].is("Unmasked") && host_users) s["procMount"].invalid("`hostUsers` must be false to use `Unmasked`");
   check_profiles(s);
+  check_windows_options(s["windowsOptions"]);
   if (!s["allowPrivilegeEscalation"].set() || s["allowPrivilegeEscalation"].flag()) return;
   if (s["privileged"].flag()) s.invalid("cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
   for (const auto& cap : each(s["capabilities"].value(), "add"))
@@ -374,10 +378,10 @@ void validate_resource_name(const std::string& name, bool container, const Field
     errors.push_back(field_invalid(at, name, "doesn't follow extended resource name standard"));
 }
 
-void check_resources(const Check& resources, const Check& spec) {
+void check_resources(const Check& resources, const Check& spec, bool whole_pod) {
   Check limits = resources["limits"], requests = resources["requests"], claims = resources["claims"];
-  check_list(limits);
-  check_list(requests);
+  check_list(limits, whole_pod);
+  check_list(requests, whole_pod);
   bool compute = false, huge = false;
   for (const Document* list : {&limits.value(), &requests.value()})
     if (list->is_object())

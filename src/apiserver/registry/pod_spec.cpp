@@ -3,6 +3,9 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/quantity.hpp>
 #include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
+
+#include <re2/re2.h>
 
 #include <set>
 
@@ -21,16 +24,29 @@ const Document& each(const Document& object, std::string_view list) {
 
 namespace {
 
-// "Always" for an image without a tag or with :latest, as container runtimes would otherwise never look again.
-const char* pull_policy(std::string_view image) {
-  if (image.find(' ') != std::string_view::npos) return "IfNotPresent";  // no image's name, so that there is no tag to look at
-  std::size_t at = image.find('@');
-  std::string_view rest = image.substr(0, at);
-  std::size_t slash = rest.rfind('/'), colon = rest.rfind(':');
-  bool tagged = colon != std::string_view::npos && (slash == std::string_view::npos || colon > slash);
-  if (tagged) return rest.substr(colon + 1) == "latest" ? "Always" : "IfNotPresent";
-  return at != std::string_view::npos ? "IfNotPresent" : "Always";
+bool digest(std::string_view text) {
+  std::size_t length = starts_with(text, "sha256:") ? 64 : starts_with(text, "sha384:") ? 96 : starts_with(text, "sha512:") ? 128 : 0;
+  return length && text.size() == 7 + length && text.find_first_not_of("0123456789abcdef", 7) == std::string_view::npos;
 }
+
+// The tag of an image's name, "latest" where it has neither tag nor digest; "" where it is no image's name.
+// Source: the grammar of the distribution project's reference package.
+std::string image_tag(std::string_view image) {
+  static const RE2 grammar(R"(((?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?)"
+                           R"([a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)(?::(\w[\w.-]*))?)"
+                           R"((?:@([A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[[:xdigit:]]{32,}))?)");
+  std::string name, tag, hash;
+  if (!RE2::FullMatch(re2::StringPiece(image.data(), image.size()), grammar, &name, &tag, &hash)) return {};
+  std::string_view head = std::string_view(name).substr(0, name.find('/'));
+  bool whole = head.size() == name.size(), domain = !whole && (head == "localhost" || head.find_first_of(".:ABCDEFGHIJKLMNOPQRSTUVWXYZ") != std::string_view::npos);
+  if (name.size() + (domain ? 0 : whole ? 18 : 10) > 255 || tag.size() > 128 || (!hash.empty() && !digest(hash))) return {};  // with docker.io/library/
+  bool identifier = image.size() == 64 && image.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (identifier) return {};
+  return tag.empty() && hash.empty() ? "latest" : tag;
+}
+
+// "Always" for an image without a tag or with :latest, as container runtimes would otherwise never look again.
+const char* pull_policy(std::string_view image) { return image_tag(image) == "latest" ? "Always" : "IfNotPresent"; }
 
 void default_container(Document& c) {
   if (string_at(c, "imagePullPolicy").empty()) c["imagePullPolicy"] = pull_policy(string_at(c, "image"));
@@ -41,6 +57,7 @@ constexpr const char* kContainerLists[] = {"initContainers", "containers", "ephe
 
 // A volume that names no source is an emptyDir.
 void default_volume(Document& v) {
+  if (Document* image = find_member(v, "image"); image && image->is_object() && string_at(*image, "pullPolicy").empty()) (*image)["pullPolicy"] = pull_policy(string_at(*image, "reference"));
   for (const auto& [key, value] : v.items())
     if (key != "name" && !value.is_null()) return;
   v["emptyDir"] = Document::object();
@@ -114,7 +131,9 @@ void validate_pod_template(const Document& t, const FieldPath& path, FieldErrors
   if (const Document* labels = find_member(meta, "labels")) apimachinery::append(errors, apimachinery::validate_labels(*labels, path.child("labels")));
   if (const Document* a = find_member(meta, "annotations")) apimachinery::append(errors, apimachinery::validate_annotations(*a, path.child("annotations")));
   const Document& spec = member(t, "spec");
+  validate_pod_annotations(member(meta, "annotations"), spec, path.child("annotations"), errors);
   validate_pod_spec(spec, path.child("spec"), errors);
+  validate_profiles_agree(member(meta, "annotations"), spec, path.child("spec"), errors);
   if (!each(spec, "ephemeralContainers").empty())
     errors.push_back(field_forbidden(path.child("spec").child("ephemeralContainers"), "ephemeral containers not allowed in pod template"));
   if (restart.empty()) return;
@@ -181,15 +200,12 @@ void check_profiles(const Check& security) {
 
 namespace {
 
-void check_host_ports(const Check& containers, std::set<std::string>& seen) {
-  for (std::size_t i = 0; i < containers.size(); ++i) {
-    Check ports = containers[i]["ports"];
-    for (std::size_t j = 0; j < ports.size(); ++j) {
-      Check port = ports[j]["hostPort"];
-      if (!port.number()) continue;
-      std::string key = std::string(ports[j]["protocol"].text()) + "/" + std::string(ports[j]["hostIP"].text()) + "/" + std::to_string(port.number());
-      if (!seen.insert(key).second) port.duplicate_of(key);
-    }
+void check_host_ports(const Check& ports, std::set<std::string>& seen) {
+  for (std::size_t j = 0; j < ports.size(); ++j) {
+    Check port = ports[j]["hostPort"];
+    if (!port.number()) continue;
+    std::string key = std::string(ports[j]["protocol"].text()) + "/" + std::string(ports[j]["hostIP"].text()) + "/" + std::to_string(port.number());
+    if (!seen.insert(key).second) port.duplicate_of(key);
   }
 }
 
@@ -304,10 +320,24 @@ bool sysctl_name(std::string_view name) {
   return ok && before != '.' && before != '/' && before != '-' && before != '_';
 }
 
-void check_sysctls(const Check& list) {
+// With the namespace of the host a pod does not set what is the namespace's own.
+void check_host_sysctl(const Check& name, const Check& spec) {
+  std::string text(name.text());  // a/b.c is a.b/c
+  std::size_t separator = text.find_first_of("./");
+  if (separator != std::string::npos && text[separator] == '/')
+    for (char& ch : text) ch = ch == '/' ? '.' : ch == '.' ? '/' : ch;
+  bool ipc = starts_with(text, "fs.mqueue.");
+  for (const char* known : {"kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced", "kernel.shm", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.msg"})
+    ipc = ipc || text == known;
+  if (spec["hostNetwork"].flag() && starts_with(text, "net.")) name.invalid("may not be specified when 'hostNetwork' is true");
+  if (spec["hostIPC"].flag() && ipc) name.invalid("may not be specified when 'hostIPC' is true");
+}
+
+void check_sysctls(const Check& list, const Check& spec) {
   std::set<std::string> seen;
   for (std::size_t i = 0; i < list.size(); ++i) {
     Check name = list[i]["name"];
+    check_host_sysctl(name, spec);
     if (!name.need()) continue;
     if (!sysctl_name(name.text())) name.invalid("must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
     else if (seen.count(std::string(name.text()))) name.duplicate();
@@ -315,14 +345,15 @@ void check_sysctls(const Check& list) {
   }
 }
 
-void check_pod_security(const Check& s) {
+void check_pod_security(const Check& s, const Check& spec) {
   if (!s.value().is_object()) return;
   check_ids(s, {"runAsUser"}, {"fsGroup", "runAsGroup"});
   Check groups = s["supplementalGroups"];
   for (std::size_t i = 0; i < groups.size(); ++i) groups[i].each_problem(apimachinery::is_valid_group_id(groups[i].number()));
-  check_sysctls(s["sysctls"]);
+  check_sysctls(s["sysctls"], spec);
   if (s["seLinuxChangePolicy"].set()) s["seLinuxChangePolicy"].one_of({"MountOption", "Recursive"});
   check_profiles(s);
+  check_windows_options(s["windowsOptions"]);
 }
 
 void check_dns(const Check& spec) {
@@ -400,24 +431,6 @@ void check_host_users(const Check& spec) {
   }
 }
 
-void check_os(const Check& spec) {
-  Check os = spec["os"], name = os["name"];
-  if (!os.set() || !name.need()) return;
-  if (!name.is("linux") && !name.is("windows")) return name.as(os.path()).unsupported({"linux", "windows"});
-  constexpr const char* kWhy = "windows options cannot be set for a linux pod";
-  if (name.is("windows")) {
-    for (const char* f : {"hostPID", "hostIPC"})
-      if (spec[f].flag()) spec[f].forbidden("cannot be set for a windows pod");
-    return;
-  }
-  if (Check w = spec["securityContext"]["windowsOptions"]; w.set()) w.forbidden(kWhy);
-  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
-    Check containers = spec[list];
-    for (std::size_t i = 0; i < containers.size(); ++i)
-      if (Check w = containers[i]["securityContext"]["windowsOptions"]; w.set()) w.forbidden(kWhy);
-  }
-}
-
 void check_containers(const Check& spec, const Volumes& volumes) {
   if (spec["containers"].empty()) spec["containers"].required();
   std::set<std::string> names;
@@ -427,10 +440,13 @@ void check_containers(const Check& spec, const Volumes& volumes) {
     for (std::size_t i = 0; i < containers.size(); ++i) {
       validate_container(containers[i].value(), spec.value(), volumes, containers[i].path(), spec.errors(), kind);
       Check name = containers[i]["name"];
-      if (!names.emplace(name.text()).second && (kind != ContainerKind::Init || !name.empty() || names.count(""))) name.duplicate();
+      if (names.count(std::string(name.text()))) name.duplicate();
+      else if (kind != ContainerKind::Init || !name.empty()) names.emplace(name.text());
+      std::set<std::string> own;  // init containers come one after another
+      if (kind == ContainerKind::Regular) check_host_ports(containers[i]["ports"], ports);
+      if (kind == ContainerKind::Init) check_host_ports(containers[i]["ports"].as(containers.path().index(0).child("ports")), own);
     }
   }
-  check_host_ports(spec["containers"], ports);
 }
 
 }  // namespace
@@ -460,14 +476,17 @@ void validate_pod_spec(const Document& document, const FieldPath& path, FieldErr
   check_claims(spec["resourceClaims"]);
   check_containers(spec, volumes);
   check_host_network(spec, !pod_name.empty());
-  check_pod_security(spec["securityContext"]);
+  check_pod_security(spec["securityContext"], spec);
+  check_pod_resources(spec);
   if (spec["hostPID"].flag() && spec["shareProcessNamespace"].flag()) spec["shareProcessNamespace"].invalid("ShareProcessNamespace and HostPID cannot both be enabled");
   check_affinity(spec["affinity"]);
   check_dns(spec);
   check_gates(spec);
   check_spread(spec["topologySpreadConstraints"]);
   check_host_users(spec);
+  check_host_processes(spec);
   check_names(spec);
+  if (Check preemption = spec["preemptionPolicy"]; preemption.set() && preemption.need()) preemption.one_of({"PreemptLowerPriority", "Never"});
   if (Check seconds = spec["activeDeadlineSeconds"]; seconds.set()) seconds.range(1, 2147483647);
   check_tolerations(spec["tolerations"]);
   Check aliases = spec["hostAliases"];

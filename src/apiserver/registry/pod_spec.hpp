@@ -25,8 +25,22 @@ using Volumes = std::map<std::string, const Document*>;  // those without an err
 enum class ContainerKind : unsigned char { Regular, Init, Ephemeral };
 void validate_container(const Document& container, const Document& spec, const Volumes& volumes, const FieldPath& path, FieldErrors& errors, ContainerKind kind);
 Volumes validate_volumes(const Document& spec, const FieldPath& path, FieldErrors& errors, const std::string& pod_name);
-// Requests and limits of a container, and the claims among the pod's that it uses.
-void check_resources(const Check& resources, const Check& spec);
+// Requests and limits of a container, or of the pod as a whole, and the claims among the pod's that it uses.
+void check_resources(const Check& resources, const Check& spec, bool whole_pod = false);
+// spec.resources: what the containers leave open of it, and whether it holds what they ask for.
+void default_pod_resources(Document& spec);
+void check_pod_resources(const Check& spec);
+// An annotation that is to hold an object or a list: null where it is absent or, with an error at `where`, is something else.
+Document read_json_annotation(const Check& annotations, const char* key, const FieldPath& where, Document::value_t type);
+// Annotations of a pod or a template, whose path is given; `old` are those before an update.
+void validate_pod_annotations(const Document& annotations, const Document& spec, const FieldPath& path, FieldErrors& errors, const Document& old = {});
+void validate_pod_annotation_changes(const Document& now, const Document& was, const FieldPath& path, FieldErrors& errors);
+// Of what is made: seccomp and AppArmor profiles say the same in annotations and in fields.
+void validate_profiles_agree(const Document& annotations, const Document& spec, const FieldPath& spec_path, FieldErrors& errors);
+void take_app_armor_annotations(const WriteContext& c, Document& pod);  // to the fields that came after them
+void check_windows_options(const Check& options);
+void check_host_processes(const Check& spec);
+void check_os(const Check& spec);
 // A resource's name; in a container's list, one that containers may use.
 void validate_resource_name(const std::string& name, bool container, const FieldPath& path, FieldErrors& errors);
 void check_field_selector(const Check& ref, std::initializer_list<const char*> fields);
@@ -49,6 +63,7 @@ void take_resize(Document& pod, const Document& old);
 void validate_resize(const Document& pod, const Document& old, FieldErrors& errors);
 // Of an update of the status: addresses, conditions, claims.
 void validate_pod_status(const Document& pod, const Document& old, FieldErrors& errors);
+void warn_of_pod_status(const WriteContext& c, const Document& pod);
 
 // Iterates what may be no array.
 const Document& each(const Document& object, std::string_view list);

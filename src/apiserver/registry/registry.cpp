@@ -75,11 +75,7 @@ apimachinery::ManagedResource managed_part(const Served& served, std::string_vie
   apimachinery::ManagedResource m = served.managed;
   m.subresource = subresource;
   if (subresource == "approval") m.reset_fields = fields({{"spec"}, {"status", "certificate"}});
-  if (subresource == "ephemeralcontainers") m.only = {{"spec", "ephemeralContainers"}};
-  if (subresource == "resize")
-    for (std::string_view list : {"containers", "initContainers"})
-      for (std::string_view member : {"resources", "resizePolicy"}) m.only.push_back({"spec", list, "*", member});
-  if (!m.only.empty()) m.reset_fields = {};
+  if (subresource == "ephemeralcontainers" || subresource == "resize") m.reset_fields = {};  // as upstream, which takes note of what it does not take
   return m;
 }
 

@@ -7,6 +7,7 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/assert.hpp>
 
 #include <algorithm>
 
@@ -66,6 +67,20 @@ void Strategy::bump_generation(Document& object, const Document& old) const {
     }
   }
   if (changed) apimachinery::set_meta(object, "generation", generation_of(old) + 1);
+}
+
+const apimachinery::TypeSchema& Strategy::type_at(std::initializer_list<std::string_view> path) const {
+  const apimachinery::TypeSchema* type = kind->type;
+  for (std::string_view name : path) {
+    const auto* f = type->field(name);
+    ONEBIN_ASSERT(f && f->message);
+    type = f->message;
+  }
+  return *type;
+}
+
+bool Strategy::same_at(std::initializer_list<std::string_view> path, const Document& a, const Document& b) const {
+  return semantically_equal(type_at(path), apimachinery::at_path(a, path), apimachinery::at_path(b, path));
 }
 
 void Strategy::prepare_for_update(WriteContext&, Document& object, const Document& old) const {

@@ -74,6 +74,7 @@ class Strategy {
   virtual void validate_status_update(WriteContext& c, const Document& object, const Document& old, FieldErrors& errors) const;
   virtual void warnings_on_create(WriteContext& c, const Document& object) const;
   virtual void warnings_on_update(WriteContext& c, const Document& object, const Document& old) const;
+  virtual void warnings_on_status_update(WriteContext&, const Document&, const Document&) const {}
 
   // Takes what the object needs from a pool (addresses, ports) and writes it into it. finish() is called with whether the
   // write was stored; then also for what `old` gives back.
@@ -113,6 +114,9 @@ class Strategy {
   void select(std::string_view path) { select(path, path); }
   void select(std::string_view name, std::string_view path);
   void bump_generation(Document& object, const Document& old) const;
+  // The type of what lies at the path; and whether two objects have the same there, as Go's structs are the same.
+  const apimachinery::TypeSchema& type_at(std::initializer_list<std::string_view> path) const;
+  bool same_at(std::initializer_list<std::string_view> path, const Document& a, const Document& b) const;
 
   const Printer* printer_ = nullptr;
   void (*warnings_)(const WriteContext& c, const Document& object, const Document* old) = nullptr;

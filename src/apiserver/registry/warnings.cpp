@@ -1,6 +1,7 @@
 #include "apiserver/registry/warnings.hpp"
 
 #include "apiserver/allocators.hpp"
+#include "apiserver/registry/check.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
@@ -89,8 +90,15 @@ void of_workload(const WriteContext& c, const Document& o, const Document* old) 
   if (moved(o, old)) warn_of_template(c, o);
 }
 
+// Upstream looks at the template that is replaced.
+void of_controller(const WriteContext& c, const Document& o, const Document* old) {
+  if (!old) of_workload(c, o, old);
+  else if (moved(o, old)) warn_of_template(c, *old);
+}
+
 void of_daemon_set(const WriteContext& c, const Document& o, const Document* old) {
-  if (!old || at_path(o, {"spec", "template"}) != at_path(*old, {"spec", "template"})) warn_of_template(c, o);
+  auto generation = [](const Document& d) { return string_at(apimachinery::annotations_of(d), "deprecated.daemonset.template.generation"); };
+  if (!old || generation(o) != generation(*old)) warn_of_template(c, o);
 }
 
 void of_stateful_set(const WriteContext& c, const Document& o, const Document* old) {
@@ -211,6 +219,13 @@ void of_claim(const WriteContext& c, const Document& o, const Document*) {
 void of_node(const WriteContext& c, const Document& o, const Document*) {
   if (find_member(member(o, "spec"), "configSource")) c.warn("spec.configSource: the feature is removed");
   if (!apimachinery::get_string(o, {"spec", "externalID"}).empty()) c.warn("spec.externalID: this field is deprecated, and is unused by Kubernetes");
+  std::size_t i = 0;
+  for (const auto& range : each(member(o, "spec"), "podCIDRs")) {
+    auto n = range.is_string() ? parse_network(range.get_ref<const std::string&>()) : std::nullopt;
+    if (n && n->base.v6 && n->to_string() != range.get_ref<const std::string&>())
+      c.warn(kSpec.child("podCIDRs").index(i).text() + ": IPv6 CIDR value " + go_quote(range.get_ref<const std::string&>()) + " should be in RFC 5952 canonical format (" + go_quote(n->to_string()) + ")");
+    ++i;
+  }
 }
 
 void of_resource_quota(const WriteContext& c, const Document& o, const Document* old) {
@@ -248,7 +263,7 @@ struct Entry {
   KindWarnings warnings;
 };
 constexpr Entry kEntries[] = {
-    {"", "Pod", of_pod}, {"", "PodTemplate", of_pod_template}, {"", "ReplicationController", of_workload}, {"", "Service", of_service}, {"", "Endpoints", of_endpoints},
+    {"", "Pod", of_pod}, {"", "PodTemplate", of_pod_template}, {"", "ReplicationController", of_controller}, {"", "Service", of_service}, {"", "Endpoints", of_endpoints},
     {"", "PersistentVolume", of_persistent_volume}, {"", "PersistentVolumeClaim", of_claim}, {"", "Node", of_node}, {"", "ResourceQuota", of_resource_quota},
     {"", "ServiceAccount", of_service_account}, {"", "Secret", of_secret}, {"apps", "Deployment", of_workload}, {"apps", "ReplicaSet", of_workload}, {"apps", "DaemonSet", of_daemon_set},
     {"apps", "StatefulSet", of_stateful_set}, {"batch", "Job", of_job}, {"batch", "CronJob", of_cron_job}, {"discovery.k8s.io", "EndpointSlice", of_endpoint_slice}};
