@@ -53,10 +53,13 @@ void drop_of_container(Document& c) {
     for (auto& m : *mounts)
       if (m.is_object()) m.erase("bindMountOptions");
   for (const char* f : {"livenessProbe", "readinessProbe", "startupProbe"}) drop_of_handler(c, f);
-  if (Document* lifecycle = object_in(c, "lifecycle")) {
-    lifecycle->erase("stopSignal");
-    for (const char* f : {"postStart", "preStop"}) drop_of_handler(*lifecycle, f);
-  }
+  Document* lifecycle = object_in(c, "lifecycle");
+  if (!lifecycle) return;
+  for (const char* f : {"postStart", "preStop"}) drop_of_handler(*lifecycle, f);
+  const Document* signal = find_member(*lifecycle, "stopSignal");
+  bool was_set = signal && !signal->is_null();
+  lifecycle->erase("stopSignal");
+  if (was_set && lifecycle->empty()) c.erase("lifecycle");
 }
 
 void drop_of_pod_status(Document& status) {

@@ -312,7 +312,7 @@ class PodStrategy final : public Strategy {
     const Document &few = each(member(before ? *before : none, kRequired), "nodeSelectorTerms"), &more = each(member(after ? *after : none, kRequired), "nodeSelectorTerms");
     FieldPath at = path.child(kRequired).child("nodeSelectorTerms");
     if (!few.empty() && few.size() != more.size()) {
-      errors.push_back(field_invalid(at, more, "no additions/deletions to non-empty NodeSelectorTerms list are allowed"));
+      errors.push_back(field_invalid(at, more.empty() ? Document() : more, "no additions/deletions to non-empty NodeSelectorTerms list are allowed"));
     } else {
       for (std::size_t i = 0; i < few.size(); ++i) {
         bool empty = each(few[i], "matchExpressions").empty() && each(few[i], "matchFields").empty();
