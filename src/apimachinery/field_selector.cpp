@@ -55,6 +55,7 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
     bool equal = term[eq] == '=';
     std::size_t length = !equal || (eq + 1 < term.size() && term[eq + 1] == '=') ? 2 : 1;
     ASSIGN_OR_RETURN(auto value, unescape(std::string_view(term).substr(eq + length)));
+    if (eq == 0 && value.empty()) continue;  // "=" asks for nothing
     out.push_back({term.substr(0, eq), std::move(value), equal});
   }
   return FieldSelector(std::move(out));

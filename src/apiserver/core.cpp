@@ -11,6 +11,7 @@
 #include "apiserver/handlers/kubelet_clients.hpp"
 #include "apiserver/handlers/streaming.hpp"
 #include "apiserver/local_transport.hpp"
+#include "apiserver/respond.hpp"
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
@@ -75,6 +76,31 @@ Result<Duration> request_timeout(const net::Query& query) {
   if (!d) return bad_request("invalid timeout specified in the request URL");
   if (*d <= Duration::zero()) return kRequestTimeout;
   return std::min(*d, kRequestTimeout);
+}
+
+// What upstream's router answers of a path and a method, of built-in kinds: 404 where no route has the path, 405 where none of those
+// that have it has the method, 406 where that makes nothing that is accepted.
+Status check_route(const RequestContext& c) {
+  const RequestInfo& i = c.info;
+  const KindSchema& k = *c.served->kind;
+  auto has = [&](std::initializer_list<std::string_view> verbs) {
+    for (auto v : verbs)
+      if (k.has_verb(v)) return true;
+    return false;
+  };
+  bool everywhere = c.served->namespaced() && i.ns.empty();
+  // A list's name is one that its field selector says.
+  bool named = !i.name.empty() && (i.by_path || !is_one_of(i.verb, {"list", "watch"}));
+  if (i.by_path) {
+    if (i.verb != "watch" || !has({"watch"}) || (named && everywhere)) return generic_not_found();
+    return c.request.method == "GET" ? Status::ok() : method_not_allowed();
+  }
+  bool there = named ? !everywhere && has({"get", "update", "patch", "delete"}) : has({"list"}) || (!everywhere && has({"create", "deletecollection"}));
+  if (!there) return generic_not_found();
+  bool known = named ? is_one_of(i.verb, {"get", "update", "patch", "delete"})
+                     : is_one_of(i.verb, {"list", "watch"}) || (!everywhere && is_one_of(i.verb, {"create", "deletecollection"}));
+  if (!known || !has({i.verb}) || c.request.method == "HEAD") return method_not_allowed();
+  return check_accept(c, is_one_of(i.verb, {"list", "watch"}) && has({"watch"}) ? RouteForms::Streams : RouteForms::All);
 }
 
 }  // namespace
@@ -210,11 +236,14 @@ async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo*
   if (!allowed) co_return allowed.status();
   if (!c->info.is_resource) co_return Result<void>();
   c->served = registry.find(c->info.group, c->info.version, c->info.resource);
-  if (!c->served && !c->local && !registry.has_group_version(c->info.group, c->info.version)) co_return Result<void>();
+  // Custom resources have no routes of their own: what is none of them is no path.
+  if (!c->served && !c->local && !registry.built_in(c->info.group)) co_return Result<void>();
   if (!c->served) co_return generic_not_found();
   c->served_held = c->served->shared_from_this();
   bool scoped_right = c->served->namespaced() || c->info.ns.empty() || c->info.resource == "namespaces";
-  if (!scoped_right) co_return generic_not_found();
+  if (c->served->custom && c->served->namespaced() && c->info.ns.empty()) scoped_right = is_one_of(c->info.verb, {"list", "watch"});
+  if (!scoped_right && c->served->custom && !c->local) c->served = nullptr;
+  else if (!scoped_right) co_return generic_not_found();
   co_return Result<void>();
 }
 
@@ -224,13 +253,14 @@ Handling Core::dispatch(RequestContext* c) {
   if (!c->served) co_return co_await page_not_found(c);
   if (c->served->custom && !c->served->custom->deprecation_warning.empty()) c->warnings.push_back(c->served->custom->deprecation_warning);
   if (!i.subresource.empty()) co_return co_await handle_subresource(c);
-  if (!c->served->cache) co_return co_await handle_virtual(c);
-  if (c->served->namespaced() && i.ns.empty() && i.verb != "list" && i.verb != "watch") co_return generic_not_found();
   const KindSchema& k = *c->served->kind;
+  if (!c->served->custom) {
+    if (Status routed = check_route(*c); !routed) co_return routed;
+  }
+  if (!c->served->cache) co_return co_await handle_virtual(c);
   // Whoever uses a deprecated API is told at every request.
   if (!c->local && k.group.empty() && k.kind == "Endpoints") c->warnings.emplace_back("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
   if (i.verb == "get") co_return co_await handle_get(c);
-  if (!k.has_verb(i.verb)) co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
   if (i.verb == "list") co_return co_await handle_list(c);
   if (i.verb == "watch") co_return co_await handle_watch(c);
   if (i.verb == "create" && i.name.empty()) co_return co_await handle_create(c);
@@ -238,7 +268,7 @@ Handling Core::dispatch(RequestContext* c) {
   if (i.verb == "patch" && !i.name.empty()) co_return co_await handle_patch(c);
   if (i.verb == "delete") co_return co_await handle_delete(c);
   if (i.verb == "deletecollection") co_return co_await handle_delete_collection(c);
-  co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
+  co_return method_not_supported(i.group, i.resource, i.verb);
 }
 
 async::Task<void> Core::serve(net::Request& request, net::ResponseWriter& writer, const UserInfo* as) {

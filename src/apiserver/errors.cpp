@@ -41,8 +41,8 @@ Document status_document(const Status& status, std::string_view continue_token) 
     out["causes"].push_back(std::move(cause));
   }
   // Errors that no registry made have empty details, as clients of upstream see them.
-  bool bare = status.is(Reason::NotFound) || status.is(Reason::MethodNotAllowed) || status.is(Reason::NotAcceptable) || (status.is(Reason::UnsupportedMediaType) && status.message().starts_with("415:")) ||
-              status.is(Reason::Invalid);
+  bool bare = status.is(Reason::NotFound) || status.is(Reason::MethodNotAllowed) || status.is(Reason::Invalid) ||
+              (status.is(Reason::NotAcceptable) && status.message().starts_with("406:")) || (status.is(Reason::UnsupportedMediaType) && status.message().starts_with("415:"));
   if (!out.empty() || bare) d["details"] = std::move(out);
   return d;
 }

@@ -75,6 +75,16 @@ std::vector<MediaClause> parse_accept(std::string_view header) {
   return out;
 }
 
+bool routes_accept(std::string_view accept, bool cbor, bool only_json) {
+  if (accept.empty()) return true;
+  for (const std::string& part : split(accept, ',')) {
+    std::string_view type = trim(std::string_view(part).substr(0, part.find(';')));
+    Format f;
+    if (type == "*/*" || (type.find('*') == std::string_view::npos && format_of(type, false, cbor, f) && (!only_json || f == Format::Json))) return true;
+  }
+  return false;
+}
+
 std::string Negotiated::content_type(bool watch) const {
   std::string t(media_type(format));
   if (watch && format == Format::Cbor) t += "-seq";
@@ -96,9 +106,11 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
   for (const auto& c : clauses) {
     Format f;
     if (c.q <= 0 || !format_of(c.type, watch, cbor, f)) continue;
-    std::string_view as = c.param("as"), v = c.param("v"), g = c.param("g");
+    std::string_view as = c.param("as"), v = c.param("v"), g = c.param("g"), stream = c.param("stream"), server = c.param("sv");
     Transform t = Transform::None;
-    if (!as.empty()) {
+    if (!stream.empty() && (stream != "watch" || f == Format::Yaml)) continue;
+    if (!server.empty() && server != "v1") continue;
+    if (!as.empty() || !v.empty() || !g.empty()) {
       if (g != "meta.k8s.io" || (v != "v1" && v != "v1beta1")) continue;
       if (as == "Table") t = Transform::Table;
       else if (as == "PartialObjectMetadata") t = Transform::PartialMetadata;
@@ -115,7 +127,10 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
     break;
   }
   if (!found) {
-    return Status(Reason::NotAcceptable, "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+    constexpr const char* kOnly = "only the following media types are accepted: ";
+    if (watch && negotiate(accept, user_agent, query, false, cbor, no_protobuf))
+      return Status(Reason::NotAcceptable, std::string(kOnly) + "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch");
+    return Status(Reason::NotAcceptable, std::string(kOnly) + "application/json, application/yaml, application/vnd.kubernetes.protobuf");
   }
   if (n.format == Format::Json && !watch && pretty_wanted(user_agent, query)) n.pretty = true;
   return n;

@@ -36,6 +36,9 @@ struct Negotiated {
   std::string content_type(bool watch = false) const;
 };
 
+// Whether upstream's router takes the header at all, which compares types alone; what their parameters say is negotiated after it.
+bool routes_accept(std::string_view accept, bool cbor, bool only_json = false);
+
 // `user_agent` and `query` decide on pretty printing, as upstream: asked for by pretty=1, or by curl and browsers.
 // `cbor`: whether that format is served (feature gate CBORServingAndStorage).
 Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor = false,

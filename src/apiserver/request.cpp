@@ -70,10 +70,9 @@ RequestInfo parse_request_info(std::string_view method, std::string_view raw_pat
   info.is_resource = true;
   info.version = parts.text[at++];
   info.verb = verb_of(method);
-  bool by_path = false;
   if (is_one_of(parts.text[at], {"proxy", "watch"}) && n - at >= 2) {
     info.verb = parts.text[at++];
-    by_path = true;
+    info.by_path = true;
   }
   if (parts.text[at] == "namespaces" && n - at > 1) {
     info.ns = parts.text[at + 1];
@@ -81,7 +80,7 @@ RequestInfo parse_request_info(std::string_view method, std::string_view raw_pat
   }
   info.resource = parts.text[at];
   if (n - at >= 2) info.name = parts.text[at + 1];
-  if (n - at >= 3 && !(by_path && info.verb == "proxy")) {
+  if (n - at >= 3 && !(info.by_path && info.verb == "proxy")) {
     info.subresource = parts.text[at + 2];
     std::size_t rest = parts.offset[at + 2];
     rest = raw_path.find('/', rest);
@@ -96,7 +95,7 @@ RequestInfo parse_request_info(std::string_view method, std::string_view raw_pat
     }
   }
   if (info.name.empty() && info.verb == "delete") info.verb = "deletecollection";
-  if (!by_path && is_one_of(info.verb, {"list", "watch", "deletecollection"})) {
+  if (!info.by_path && is_one_of(info.verb, {"list", "watch", "deletecollection"})) {
     info.label_selector = query.get("labelSelector");
     info.field_selector = query.get("fieldSelector");
   }

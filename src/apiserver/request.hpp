@@ -17,6 +17,7 @@ bool query_flag(const net::Query& query, std::string_view name);
 
 struct RequestInfo {
   bool is_resource = false;
+  bool by_path = false;    // the path says the verb: .../watch/pods
   std::string path;
   std::string verb;        // get list watch create update patch delete deletecollection; or the lower-case method
   std::string api_prefix;  // "api", "apis"

@@ -25,6 +25,14 @@ Result<Negotiated> negotiate_for(const RequestContext& c, bool watch) {
   return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor, no_protobuf);
 }
 
+Status check_accept(const RequestContext& c, RouteForms forms) {
+  if (routes_accept(c.request.headers.get("Accept"), c.core.options.cbor, forms == RouteForms::Json)) return Status::ok();
+  std::string types = "application/json";
+  if (forms != RouteForms::Json) types += ", application/yaml, application/vnd.kubernetes.protobuf";
+  if (forms == RouteForms::Streams) types += ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+  return Status(Reason::NotAcceptable, "406: Not Acceptable\n\nAvailable representations: " + types);
+}
+
 namespace {
 // RFC 7234 warn-text: a quoted string.
 std::string warning_value(std::string_view text) {
@@ -358,6 +366,17 @@ std::string finish_text(std::string text, const Negotiated& n) {
 }
 }  // namespace
 
+Status wrong_form(const Served& served, const Negotiated& asked) {
+  bool list = asked.transform == Transform::PartialMetadata;
+  std::string_view group = served.kind->group;
+  std::string type = "core.";
+  if (served.custom) type = "unstructured.Unstructured";
+  else if (!group.empty() && group != "events.k8s.io") type = std::string(group.substr(0, group.find('.'))) + ".";
+  if (!served.custom) type += served.kind->kind;
+  if (list) type += "List";
+  return Status(Reason::NotAcceptable, std::string("you requested PartialObjectMetadata") + (list ? ", but the requested object is a list (*" : "List, but the requested object is not a list (*") + type + ")");
+}
+
 Handling send_stored(RequestContext* c, int code, const Served* served, Bytes stored) {
   Result<Negotiated> n = negotiate_for(*c);
   if (!n) co_return n.status();
@@ -394,7 +413,8 @@ Handling send_document(RequestContext* c, int code, Document document, const Typ
     document = apimachinery::partial_object_metadata(document, "meta.k8s.io/" + n->transform_version);
     type = meta_type("PartialObjectMetadata");
   } else if (n->transform == Transform::PartialMetadataList && !is_status) {
-    co_return Status(Reason::NotAcceptable, "the object cannot be sent in the form that was asked for");
+    if (served) co_return wrong_form(*served, *n);
+    co_return Status(Reason::NotAcceptable, "you requested PartialObjectMetadataList, but the requested object is not a list");
   }
   Result<std::string> text = encode_document(document, type, n->format);
   if (!text) co_return text.status();
@@ -404,7 +424,10 @@ Handling send_document(RequestContext* c, int code, Document document, const Typ
 async::Task<void> send_status(RequestContext* c, Status status, std::string continue_token) {
   if (c->writer.started()) co_return;
   Result<Negotiated> n = negotiate_for(*c);
-  if (!n) n = Negotiated{};
+  if (!n) {
+    n = Negotiated{};
+    n->pretty = true;
+  }
   Document d = status_document(status, continue_token);
   Result<std::string> text = encode_document(d, status_type(), n->format);
   if (!text) text = d.dump();

@@ -7,9 +7,15 @@
 namespace onebin::apiserver {
 
 Result<Negotiated> negotiate_for(const RequestContext& c, bool watch = false);
+// What upstream's router answers of an Accept header before anything else is looked at: routes have JSON, or all forms, or also
+// those of watches.
+enum class RouteForms : unsigned char { Json, All, Streams };
+Status check_accept(const RequestContext& c, RouteForms forms = RouteForms::All);
 // Headers that every answer has: Content-Type, Cache-Control, Audit-Id, warnings.
 net::Headers answer_headers(const RequestContext& c, std::string content_type);
 
+// A list was asked for as if it were an object, or an object as if it were a list.
+Status wrong_form(const Served& served, const Negotiated& asked);
 // A stored object (with revision) of `served`'s storage identity.
 Handling send_stored(RequestContext* c, int code, const Served* served, Bytes stored);
 // Any document of a known type; `type` null: as it is. Table and metadata forms are made where asked for and `served` is given.

@@ -536,12 +536,22 @@ def paths(t):
     d = t.d
     for p in ["/api/v1/nope", "/api/v1/namespaces/default/nope", "/api/v2/pods", "/apis/apps/v2/deployments", "/apis/nope/v1/x", "/apis/apps/v1/nope", "/api/v1/namespaces/default/nodes", "/api/v1/configmaps/x", "/api/v1/nodes/none", "/apis/apps/v1/namespaces/default/deployments/none",
               "/nope", "/api/v1/namespaces/default/pods/none/log", "/api/v1/namespaces/default/pods/none/exec", "/apis/apps", "/api", "/healthz", "/livez/ping", "/readyz/nope", "/version/", "/apis/apps/v1/namespaces/default/deployments/none/scale",
-              "/apis/apps/v1/namespaces/default/daemonsets/none/scale", "/api/v1/namespaces/default", "/api/v1/namespaces/none", "/api/v1/watch/namespaces/none?timeoutSeconds=1", "/apis/batch/v1/namespaces/default/jobs/none/nope"]:
-        d.both(f"{t.name}/GET {p}", "GET", p, skip_body=p in ("/version/", "/apis/apps", "/api", "/api/v1/namespaces/default"))
+              "/apis/apps/v1/namespaces/default/daemonsets/none/scale", "/api/v1/namespaces/default", "/api/v1/namespaces/none", "/api/v1/watch/namespaces/none?timeoutSeconds=1", "/apis/batch/v1/namespaces/default/jobs/none/nope", "/healthz/", "/livez/", "/readyz/ping/", "/version/x", "/versions", "/apis/apps/v2", "/apis/nope", "/apis/nope/v1",
+              "/api/v2", "/api/", "/apis/", "/apis/apps/", "/apis/apps/v1/", "/index.html", "/index", "/openapi", "/openapi/v2/", "/openapi/v3/nope", "/metrics/", "/openid/v1", "/.well-known", "/api/v1/proxy/namespaces/default/pods/x",
+              "/api/v1/watch/namespaces/default/nope", "/api/v1/watch/configmaps/x", "/apis/authentication.k8s.io/v1/tokenreviews", "/apis/authentication.k8s.io/v1/tokenreviews/x", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews",
+              "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews", "/api/v1/bindings", "/api/v1/namespaces/default/bindings/x", "/api/v1/namespaces/default/componentstatuses"]:
+        d.both(f"{t.name}/GET {p}", "GET", p, skip_body=p in ("/version/", "/apis/apps", "/api", "/api/v1/namespaces/default", "/api/", "/apis/", "/apis/apps/", "/apis/apps/v1/", "/index.html"))
     for method in ["POST", "PUT", "PATCH", "DELETE"]:
         for p in ["/api/v1/nope", "/api/v1/namespaces/default/nope/x", "/api/v1/configmaps", "/api/v1/configmaps/x", "/api/v1/nodes/none", "/apis/apps/v1/namespaces/default/deployments/none", "/healthz", "/apis/apps/v1/namespaces/default/deployments/none/scale", "/api/v1/namespaces/default/pods/none/status",
                   "/api/v1/componentstatuses", "/api/v1/namespaces/default/bindings", "/api/v1/namespaces", "/version"]:
             d.both(f"{t.name}/{method} {p}", method, p, {"metadata": {"labels": {"x": "y"}}} if method != "DELETE" else None, "application/merge-patch+json" if method == "PATCH" else "application/json")
+    for method in ["POST", "DELETE", "HEAD"]:
+        for p in ["/", "/api", "/api/v1", "/api/v2", "/apis", "/apis/", "/apis/apps", "/apis/apps/v1", "/apis/apps/v2", "/apis/nope", "/openapi/v2", "/livez", "/readyz/ping", "/version/x", "/openid/v1/jwks", "/.well-known/openid-configuration",
+                  "/api/v1/watch/configmaps", "/api/v1/watch/namespaces/default/configmaps/x", "/api/v1/namespaces/default", "/api/v1/namespaces/default/configmaps", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews"]:
+            d.both(f"{t.name}/{method} {p}", method, p, {"metadata": {"labels": {"x": "y"}}} if method == "POST" else None, skip_body=not p.startswith(("/livez", "/readyz", "/api/v2", "/apis/nope", "/apis/apps/v2", "/version", "/api/v1/watch")))
+    for accept in ["application/*", "*/*;q=0.1", "text/html, application/json;q=0.5", "application/yaml;stream=watch", "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", "text/html"]:
+        for p in ["/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/configmaps/none", "/api/v1/namespaces/default/pods/none/status", "/apis/apps/v1", "/api", "/apis", "/version"]:
+            d.both(f"{t.name}/GET {p} {accept}", "GET", p, accept=accept, skip_body=p.startswith("/api/v1") is False)
     d.both(f"{t.name}/OPTIONS", "OPTIONS", "/api/v1/namespaces/default/pods")
     d.both(f"{t.name}/post name", "POST", "/api/v1/namespaces/default/pods/x", pod("x"))
     d.both(f"{t.name}/put none", "PUT", "/api/v1/namespaces/default/pods", pod("x"))

@@ -7,7 +7,7 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 SERVICE_IP = re.compile(r"\b10\.96\.\d+\.\d+\b")
 GO_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC( m=\S+)?")
-RECORD = re.compile(r"in record \(\d+\)|revision \d+|current: \d+|in scheme \"[^\"]+\"|kube-api-access-[a-z0-9]{5}")  # upstream's scheme is named after where it was built
+RECORD = re.compile(r"in record \(\d+\)|revision \d+|current: \d+|in scheme \"[^\"]+\"|kube-api-access-[a-z0-9]{5}|resourceVersion: \"\d+\"")  # upstream's scheme is named after where it was built
 # In errors. Upstream shows values as its internal Go structs have them, says how those differ, and names Go's types.
 GO_VALUE = re.compile(r"((?:Invalid|Duplicate|Unsupported) value: )(?=[{\[]|\"\{)")
 # What may not change is shown by some rules and by others not.

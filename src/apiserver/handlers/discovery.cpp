@@ -1,6 +1,7 @@
 #include "apiserver/handlers/discovery.hpp"
 
 #include "apiserver/errors.hpp"
+#include "apiserver/handlers/handlers.hpp"
 #include "apiserver/respond.hpp"
 
 #include <onebin/api/registry.hpp>
@@ -147,6 +148,7 @@ Handling DiscoveryCache::aggregated(RequestContext* c, bool core_group, std::str
 }
 
 Handling DiscoveryCache::api_versions(RequestContext* c) {
+  if (Status s = check_accept(*c); !s) co_return s;
   if (std::string v = aggregated_version(*c); !v.empty()) co_return co_await aggregated(c, true, v);
   std::string host = c->request.host.empty() ? "localhost" : c->request.host;
   std::string server = core_.options.advertise_address.empty()
@@ -167,7 +169,7 @@ Handling DiscoveryCache::groups(RequestContext* c) {
 }
 
 Handling DiscoveryCache::group(RequestContext* c, std::string name) {
-  if (!core_.registry.has_group(name)) co_return generic_not_found();
+  if (!core_.registry.has_group(name)) co_return co_await page_not_found(c);
   Document d = group_document(name);
   d["kind"] = "APIGroup";
   d["apiVersion"] = "v1";
@@ -175,7 +177,11 @@ Handling DiscoveryCache::group(RequestContext* c, std::string name) {
 }
 
 Handling DiscoveryCache::resources(RequestContext* c, std::string group, std::string version) {
-  if (!core_.registry.has_group_version(group, version)) co_return generic_not_found();
+  // Below a built-in group there are routes, below others there are none.
+  if (!core_.registry.has_group_version(group, version) && (c->local || core_.registry.built_in(group))) co_return generic_not_found();
+  if (!core_.registry.has_group_version(group, version)) co_return co_await page_not_found(c);
+  if (c->request.method != "GET") co_return method_not_allowed();
+  if (Status s = check_accept(*c); !s) co_return s;
   co_return co_await send_document(c, 200, resource_list(group, version), discovery_type("APIResourceList"));
 }
 

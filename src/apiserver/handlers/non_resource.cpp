@@ -107,11 +107,17 @@ Handling handle_non_resource(RequestContext* c) {
   std::string path = c->info.path;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   auto parts = split(std::string_view(path).substr(path.empty() ? 0 : 1), '/');
-  const std::string& method = c->request.method;
-  if (method != "GET" && method != "HEAD") co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
+  // Upstream routes some paths, by method and whether or not they end in a slash; the rest takes any method, and no slash.
+  bool routed = parts[0] == "api" || parts[0] == "version" || path == "/openid/v1/jwks" || path == "/.well-known/openid-configuration";
+  if (path.size() < c->info.path.size() && !routed && parts[0] != "apis" && !starts_with(path, "/openapi/v3")) co_return co_await page_not_found(c);
+  if (parts[0] == "version" && parts.size() > 1) co_return generic_not_found();
+  if (routed && !(parts[0] == "api" && parts.size() == 2) && c->request.method != "GET") co_return method_not_allowed();
   DiscoveryCache& discovery = *c->core.discovery;
-  if (path == "/") co_return co_await root_paths(c);
-  if (path == "/version") co_return co_await send_text(c, 200, "application/json", version_json());
+  if (path == "/" || path == "/index.html") co_return co_await root_paths(c);
+  if (path == "/version") {
+    if (Status s = check_accept(*c, RouteForms::Json); !s) co_return s;
+    co_return co_await send_text(c, 200, "application/json", version_json());
+  }
   if (parts[0] == "api") {
     if (parts.size() == 1) co_return co_await discovery.api_versions(c);
     if (parts.size() == 2) co_return co_await discovery.resources(c, "", parts[1]);
@@ -121,15 +127,17 @@ Handling handle_non_resource(RequestContext* c) {
     if (parts.size() == 3) co_return co_await discovery.resources(c, parts[1], parts[2]);
   } else if (path == "/openapi/v2") {
     co_return co_await discovery.openapi_v2(c);
-  } else if (path == "/openapi/v3") {
+  } else if (path == "/openapi/v3" && path.size() == c->info.path.size()) {
     co_return co_await discovery.openapi_v3(c);
-  } else if (starts_with(path, "/openapi/v3/")) {
+  } else if (starts_with(path, "/openapi/v3")) {
     if (parts.size() == 4 && parts[2] == "api") co_return co_await discovery.openapi_v3_of(c, "", parts[3]);
     if (parts.size() == 5 && parts[2] == "apis") co_return co_await discovery.openapi_v3_of(c, parts[3], parts[4]);
-    co_return co_await discovery.openapi_v3_route(c, path.substr(std::string_view("/openapi/v3/").size()));
+    constexpr std::size_t kRoot = std::string_view("/openapi/v3/").size();
+    co_return co_await discovery.openapi_v3_route(c, path.size() > kRoot ? path.substr(kRoot) : std::string());
   } else if (parts[0] == "healthz" || parts[0] == "livez" || parts[0] == "readyz") {
     co_return co_await health(c, parts[0], parts.size() > 1 ? path.substr(parts[0].size() + 2) : std::string());
   } else if (path == "/metrics") {
+    if (c->request.method == "DELETE") co_return method_not_allowed();  // which would begin them anew
     co_return co_await send_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", metrics::render());
   } else if (path == "/.well-known/openid-configuration") {
     co_return co_await oidc(c, false);

@@ -215,15 +215,23 @@ Handling DiscoveryCache::openapi_document(RequestContext* c, std::string route, 
   co_return co_await send_openapi(c, *text, openapi_type(protobuf, "v3"));
 }
 
+namespace {
+Handling no_document(RequestContext* c) {
+  net::Headers h = answer_headers(*c, {});
+  h.remove("Content-Type");
+  return c->writer.send(404, std::move(h), {});
+}
+}  // namespace
+
 Handling DiscoveryCache::openapi_v3_of(RequestContext* c, std::string group, std::string version) {
-  if (!core_.registry.has_group_version(group, version)) co_return co_await page_not_found(c);
+  if (!core_.registry.has_group_version(group, version)) co_return co_await no_document(c);
   auto make = [resources = openapi_resources(core_.registry, &group, &version)] { return apimachinery::openapi_v3_json(resources, openapi_types()); };
   co_return co_await openapi_document(c, to_path(group, version), std::move(make));
 }
 
 Handling DiscoveryCache::openapi_v3_route(RequestContext* c, std::string route) {
   auto known = routes(core_.registry);
-  if (std::find(known.begin(), known.end(), route) == known.end()) co_return co_await page_not_found(c);
+  if (std::find(known.begin(), known.end(), route) == known.end()) co_return co_await no_document(c);
   co_return co_await openapi_document(c, route, [route] { return apimachinery::openapi_v3_route_json(route, openapi_types()); });
 }
 

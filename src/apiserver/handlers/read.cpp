@@ -12,6 +12,7 @@
 namespace onebin::apiserver {
 
 Handling handle_get(RequestContext* c) {
+  if (Result<Negotiated> n = negotiate_for(*c); !n) co_return n.status();
   std::string version(c->query.get("resourceVersion"));
   auto revision = apimachinery::parse_resource_version(version);
   if (!revision) co_return Status(Reason::Unknown, resource_version_error(version));  // as upstream, which makes no API error of it
@@ -247,6 +248,7 @@ Handling handle_list(RequestContext* c) {
     co_await send_status(c, page.status(), go_on);
     co_return Result<void>();
   }
+  if (n->transform == Transform::PartialMetadata) co_return wrong_form(*c->served, *n);
   ListWriter writer(c, *page, *n);
   co_return co_await writer.run();
 }

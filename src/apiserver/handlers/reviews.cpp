@@ -176,7 +176,6 @@ Handling component_statuses(RequestContext* c) {
 Handling handle_virtual(RequestContext* c) {
   const KindSchema& k = *c->served->kind;
   if (k.kind == "ComponentStatus") co_return co_await component_statuses(c);
-  if (c->info.verb != "create") co_return Status(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
   if (k.kind == "Binding") co_return co_await handle_binding(c, "");
   Result<Document> body = co_await read_object(c, &k);
   if (!body) co_return body.status();

@@ -104,12 +104,17 @@ apimachinery::ReplicasPaths replicas_paths(const RequestContext& c, const Docume
   return out;
 }
 
-Status check_scale(const RequestContext& c, const Document& scale, const Document& parent) {
+Status check_scale_name(const RequestContext& c, const Document& scale) {
   std::string_view name = apimachinery::name_of(scale), ns = apimachinery::namespace_of(scale);
   if (!ns.empty() && ns != c.info.ns) return bad_request("the namespace of the provided object does not match the namespace sent on the request");
   if (name.empty()) return bad_request("the name of the object (" + c.info.name + " based on URL) was undeterminable: name must be provided");
   if (name != c.info.name)
     return bad_request("the name of the object (" + std::string(name) + ") does not match the name on the URL (" + c.info.name + ")");
+  return Status::ok();
+}
+
+Status check_scale(const RequestContext& c, const Document& scale, const Document& parent) {
+  if (Status s = check_scale_name(c, scale); !s) return s;
   FieldErrors errors = apimachinery::validate_managed_fields(apimachinery::managed_fields_of(scale), FieldPath("metadata").child("managedFields"));
   if (std::int64_t n = apimachinery::get_int(scale, {"spec", "replicas"}, 0); n < 0)
     errors.push_back(field_invalid(FieldPath("spec").child("replicas"), n, "must be greater than or equal to 0"));
@@ -175,6 +180,8 @@ Handling handle_scale(RequestContext* c) {
   const Served* served = c->served;
   std::string ns = served->namespaced() ? c->info.ns : std::string();
   if (!scale_kind()) co_return internal_error("there is no schema of Scale");
+  if (Status s = check_accept(*c); !s && !served->custom) co_return s;
+  if (Result<Negotiated> n = negotiate_for(*c); !n) co_return n.status();
   if (c->info.verb == "get") {
     Result<Document> d = co_await current_object(c, served, ns, c->info.name);
     if (!d) co_return d.status();
@@ -182,7 +189,7 @@ Handling handle_scale(RequestContext* c) {
     if (!scale) co_return scale.status();
     co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
   }
-  if (c->info.verb != "update" && c->info.verb != "patch") co_return method_not_allowed();
+  if (c->info.verb != "update" && c->info.verb != "patch") co_return served->custom ? method_not_supported(c->info.group, c->info.resource, c->info.verb) : method_not_allowed();
   UpdateOptions o;
   o.ns = std::move(ns);
   o.name = c->info.name;
@@ -196,6 +203,7 @@ Handling handle_scale(RequestContext* c) {
     Result<Document> read = co_await read_object(c, scale_kind());
     if (!read) co_return read.status();
     body = std::move(*read);
+    if (Status s = check_scale_name(*c, body); !s) co_return s;
     o.options = &*options;
     o.precondition_uid = apimachinery::uid_of(body);
     const Document* b = &body;

@@ -279,16 +279,21 @@ Handling handle_approval(RequestContext* c) {
 }
 
 Handling handle_part(RequestContext* c, std::string subresource) {
+  if (Status s = check_accept(*c); !s && !c->served->custom) co_return s;
   if (c->info.verb == "get") co_return co_await handle_get(c);
   if (c->info.verb == "update") co_return co_await put_object(c, subresource);
   if (c->info.verb == "patch") co_return co_await patch_object(c, subresource);
+  if (c->served->custom) co_return method_not_supported(c->info.group, c->info.resource, c->info.verb);
   co_return method_not_allowed();
 }
 
 Handling handle_subresource(RequestContext* c) {
   const std::string& sub = c->info.subresource;
   const KindSchema& k = *c->served->kind;
-  if (!k.subresource(sub)) co_return generic_not_found();
+  if (!k.subresource(sub)) {
+    if (c->served->custom) co_return not_found(k.plural, c->info.name, k.group);
+    co_return generic_not_found();
+  }
   if (c->info.name.empty()) co_return generic_not_found();
   if (c->served->namespaced() && c->info.ns.empty()) co_return generic_not_found();
   bool core_group = k.group.empty();

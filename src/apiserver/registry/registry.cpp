@@ -193,6 +193,11 @@ Served* Registry::preferred(std::string_view group, std::string_view resource) c
   return nullptr;
 }
 
+bool Registry::built_in(std::string_view group) const {
+  auto end = group_order_.begin() + static_cast<std::ptrdiff_t>(builtin_groups_);
+  return std::find(group_order_.begin(), end, group) != end;
+}
+
 bool Registry::has_group_version(std::string_view group, std::string_view version) const {
   return served_.count({std::string(group), std::string(version)}) > 0;
 }

@@ -44,6 +44,7 @@ class Registry {
   // The version that discovery prefers.
   Served* preferred(std::string_view group, std::string_view resource) const;
   bool has_group(std::string_view group) const { return groups_.count(std::string(group)) > 0; }
+  bool built_in(std::string_view group) const;
   bool has_group_version(std::string_view group, std::string_view version) const;
   // In discovery order: groups by priority, the group's versions by priority.
   std::vector<std::string> groups() const { return group_order_; }
