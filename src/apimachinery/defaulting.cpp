@@ -61,6 +61,12 @@ bool has_inner_default(const TypeSchema& type, int depth) {
   return found;
 }
 
+// What Go's struct holds where a field that is no pointer is not set.
+bool is_zero(const FieldSchema& f, const Document& v) {
+  if (f.cardinality != Cardinality::Single || f.proto_number == 0) return false;
+  return v.is_number() ? v.get<double>() == 0 : v.is_string() && v.get_ref<const std::string&>().empty();
+}
+
 void apply(const TypeSchema& type, Document& object, int depth) {
   if (depth > 200) return;
   if (type.shape == Shape::Array || type.shape == Shape::Map) {
@@ -77,7 +83,7 @@ void apply(const TypeSchema& type, Document& object, int depth) {
       if (it != object.end()) round_amounts(*it);
       continue;
     }
-    bool absent = it == object.end() || (it->is_null() && !f.nullable);
+    bool absent = it == object.end() || (it->is_null() && !f.nullable) || (has_default && is_zero(f, *it));
     if (absent && has_default) {
       auto value = Document::parse(f.rules->default_json, nullptr, false);
       if (value.is_discarded()) continue;

@@ -74,6 +74,9 @@ class Validator {
       add(field_invalid(path(at), value ? *value : Document(), "field is immutable"));
       return;
     }
+    // A struct that is no pointer is there in Go, with nothing set.
+    static const Document kNothing = Document::object();
+    if (!value && f.is_message() && f.cardinality == Cardinality::Single && f.proto_number != 0 && !missing(f, value)) value = &kNothing;
     if (!value || missing(f, value)) return;
     switch (f.cardinality) {
       case Cardinality::List: list(f, *value, old, at); break;

@@ -183,7 +183,7 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
       auto decode = cbor ? apimachinery::decode_cbor : yaml ? apimachinery::decode_yaml : apimachinery::decode_json;
       d = decode(*body, kind->type, options, &report);
       if (!d && d.is(Reason::BadRequest))
-        co_return unrecognized(*kind, (yaml ? "error converting YAML to JSON: " : "couldn't get version/kind; json parse error: ") + d.status().message(), *body);
+        co_return unrecognized(*kind, (yaml ? "" : "couldn't get version/kind; json parse error: ") + d.status().message(), *body);
       if (d && d->is_null()) d = Document::object();
       if (d && !d->is_object())
         co_return unrecognized(*kind, std::string("couldn't get version/kind; json parse error: json: cannot unmarshal ") + (d->is_array() ? "array" : d->is_string() ? "string" : d->is_boolean() ? "bool" : "number") +
@@ -268,8 +268,28 @@ AdmissionAttributes admission_of(RequestContext& c, const Served& served, Operat
   return a;
 }
 
+namespace {
+
+// Lists without items are not stored, so that what is answered has none either.
+void drop_empty_lists(const apimachinery::TypeSchema& type, Document& object) {
+  if (type.shape != apimachinery::Shape::Object || !object.is_object()) return;
+  for (const auto& f : type.fields) {
+    bool list = f.is_list() || f.is_map();
+    if (!f.is_message() && (!list || f.omitempty)) continue;
+    Document* v = find_member(object, f.json_name);
+    if (!v) continue;
+    if (list && !f.omitempty && v->is_structured() && v->empty()) object.erase(std::string(f.json_name));
+    else if (f.is_message() && list && v->is_structured())
+      for (auto& e : *v) drop_empty_lists(*f.message, e);
+    else if (f.is_message()) drop_empty_lists(*f.message, *v);
+  }
+}
+
+}  // namespace
+
 Result<Bytes> encode_for_storage(const Served& served, Document& object) {
   if (Document* meta = find_member(object, "metadata")) meta->erase("resourceVersion");
+  if (!served.json_stored) drop_empty_lists(*served.kind->type, object);
   const Document* source = &object;
   Document converted;
   if (served.converts()) {
