@@ -5,6 +5,7 @@
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/quantity.hpp>
+#include <onebin/apimachinery/strategic_merge_patch.hpp>
 #include <onebin/apimachinery/values.hpp>
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/time.hpp>
@@ -24,6 +25,14 @@ std::string value_text(const Document& v) {
   if (v.is_string()) return "string";
   if (v.is_boolean()) return "bool";
   return "number";
+}
+
+// As Go's reflection names what JSON holds.
+std::string go_kind(const Document& v) {
+  if (v.is_object()) return "map";
+  if (v.is_array()) return "slice";
+  if (v.is_number()) return v.is_number_float() ? "float64" : "int64";
+  return value_text(v);
 }
 
 std::string number_text(const Document& v) { return v.is_number_float() ? go_number(v.get<double>()) : v.dump(); }
@@ -93,12 +102,14 @@ std::string go_place(const TypeSchema& root, const JsonPath& path) {
 
 class Conformer {
  public:
-  Conformer(const TypeSchema& root, const DecodeOptions& options, Problems& problems) : root_(root), options_(options), problems_(problems) {}
+  // `map`: made from a map rather than from JSON.
+  Conformer(const TypeSchema& root, const DecodeOptions& options, Problems& problems, bool map) : root_(root), options_(options), problems_(problems), map_(map) {}
 
   Status object(Document& v, const TypeSchema& type, const JsonPath& path, int depth) {
     if (depth > options_.max_depth) return bad_request("nested deeper than " + std::to_string(options_.max_depth));
     if (is_custom(type)) return custom(v, type, path, depth);
     if (type.shape != Shape::Object) return shaped(v, type, path, depth);
+    if (!v.is_object() && map_) return bad_request("cannot restore struct from: " + go_kind(v));
     if (!v.is_object()) return wrong(value_text(v), go_type(type), path);
     auto& members = v.get_ref<Document::object_t&>();
     for (auto i = members.begin(); i != members.end();) {
@@ -189,6 +200,7 @@ class Conformer {
   }
 
   Status elements(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
+    if (!v.is_array() && map_) return bad_request("cannot restore slice from " + go_kind(v));
     if (!v.is_array()) return wrong(value_text(v), go_type(f, false), path);
     for (std::size_t i = 0; i < v.size(); ++i) {
       JsonPath at{&path, {}, static_cast<std::ptrdiff_t>(i)};
@@ -198,6 +210,7 @@ class Conformer {
   }
 
   Status entries(Document& v, const FieldSchema& f, const JsonPath& path, int depth) {
+    if (!v.is_object() && map_) return bad_request("cannot restore map from " + go_kind(v));
     if (!v.is_object()) return wrong(value_text(v), go_type(f, false), path);
     for (auto& [key, e] : v.get_ref<Document::object_t&>()) {
       JsonPath at{&path, key};
@@ -250,6 +263,11 @@ class Conformer {
       default: return text_value(v, f, path);
     }
     if (good) return {};
+    if (map_ && (f.kind == FieldKind::Bool || f.kind == FieldKind::Int32 || f.kind == FieldKind::Int64 || f.kind == FieldKind::Double || f.kind == FieldKind::String)) {
+      // Go could convert these, but must not.
+      bool convertible = v.is_number() && (f.kind == FieldKind::String ? !v.is_number_float() : f.kind != FieldKind::Bool);
+      return bad_request(convertible ? "cannot convert " + go_kind(v) + " to " + go_type(f, true) : "unrecognized type: " + go_type(f, true));
+    }
     bool integer = f.kind == FieldKind::Int32 || f.kind == FieldKind::Int64 || f.kind == FieldKind::IntOrString;
     return wrong(v.is_number() && integer ? "number " + number_text(v) : value_text(v), go_type(f, true), path);
   }
@@ -304,14 +322,23 @@ class Conformer {
   const TypeSchema& root_;
   const DecodeOptions& options_;
   Problems& problems_;
+  bool map_;
 };
+
+Status conform(Document& object, const TypeSchema& type, const DecodeOptions& options, DecodeReport* report, bool map) {
+  Problems problems(options, report);
+  RETURN_IF_ERROR(Conformer(type, options, problems, map).object(object, type, JsonPath{}, 0));
+  return problems.verdict();
+}
 
 }  // namespace
 
 Status conform(Document& object, const TypeSchema& type, const DecodeOptions& options, DecodeReport* report) {
-  Problems problems(options, report);
-  RETURN_IF_ERROR(Conformer(type, options, problems).object(object, type, JsonPath{}, 0));
-  return problems.verdict();
+  return conform(object, type, options, report, false);
+}
+
+Status conform_map(Document& object, const TypeSchema& type, const DecodeOptions& options, DecodeReport* report) {
+  return conform(object, type, options, report, true);
 }
 
 }  // namespace onebin::apimachinery

@@ -77,9 +77,9 @@ void keep_times(Document& object, const Document& old) {
   if (equal_but(object, old, {"metadata"}) && equal_but(meta, was_meta, {"managedFields", "resourceVersion"})) *now = *was;
 }
 
-Status uid_conflict(const Served& served, const UpdateOptions& o, std::string_view asked, std::string_view actual, bool deletion = false) {
+Status uid_conflict(const RequestContext& c, const Served& served, const UpdateOptions& o, std::string_view asked, std::string_view actual) {
   std::string key = served.storage_key(o.ns, o.name);
-  if (!deletion && starts_with(key, "/registry/")) key.erase(0, 9);  // updates show it without what all keys begin with
+  if (c.dry_run() && starts_with(key, "/registry/")) key.erase(0, 9);  // which shows it without what all keys begin with
   std::string why = "StorageError: invalid object, Code: 4, Key: " + key + ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ";
   why.append(asked).append(", UID in object meta: ").append(actual);
   return conflict(served.kind->plural, o.name, why, served.kind->group);
@@ -182,7 +182,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
       if (!fresh) co_return fresh.status();
       apimachinery::erase_meta(*fresh, "resourceVersion");  // upstream does not ask of what
       if (!apimachinery::uid_of(*fresh).empty())
-        co_return uid_conflict(*served, o, apimachinery::uid_of(*fresh), "");
+        co_return uid_conflict(*c, *served, o, apimachinery::uid_of(*fresh), "");
       Result<Written> made = co_await create_object(c, served, o.ns, std::move(*fresh), {o.tracking, o.options});
       if (!made && made.is(Reason::AlreadyExists) && tries < kUpdateTries) {
         Result<void> waited = co_await c->core.cacher.wait_current();
@@ -195,14 +195,14 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
     Result<Document> old = decode_stored(*served, current.stored);
     if (!old) co_return old.status();
     if (!o.precondition_uid.empty() && o.precondition_uid != apimachinery::uid_of(*old))
-      co_return uid_conflict(*served, o, o.precondition_uid, apimachinery::uid_of(*old), true);
+      co_return uid_conflict(*c, *served, o, o.precondition_uid, apimachinery::uid_of(*old));
     Result<Document> made = o.make(&*old);
     if (!made) co_return made.status();
     Document object = std::move(*made);
     std::string asked(apimachinery::resource_version_of(object));
     std::string_view uid = apimachinery::uid_of(object);
-    if (!uid.empty() && uid != apimachinery::uid_of(*old))
-      co_return uid_conflict(*served, o, uid, apimachinery::uid_of(*old));
+    if (o.uid_is_precondition && !uid.empty() && uid != apimachinery::uid_of(*old))
+      co_return uid_conflict(*c, *served, o, uid, apimachinery::uid_of(*old));
     if (!apimachinery::parse_resource_version(asked))
       co_return Status(Reason::Unknown, unsigned_error(asked));
     bool pinned = !asked.empty() && asked != "0";

@@ -42,6 +42,7 @@ struct UpdateOptions {
   std::function<Result<Document>(const Document* current)> make;
   bool allow_create = false;
   bool admission = true;
+  bool uid_is_precondition = true;  // false (patches): it may not change, like the rest of metadata
   bool update_strategy = true;  // false: neither prepared nor validated (finalize, binding: their handlers do)
   Tracking tracking;
   const apimachinery::ManagedResource* managed = nullptr;  // null: by subresource

@@ -4,6 +4,7 @@
 #include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/cbor.hpp>
+#include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/json_patch.hpp>
 #include <onebin/apimachinery/merge_patch.hpp>
 #include <onebin/apimachinery/meta.hpp>
@@ -89,14 +90,6 @@ void check_operations(Patch& p) {
   }
 }
 
-// Giving up all of one's metadata does not take what tells the object from others.
-void keep_identity(Document& object, const Document& current) {
-  Document& meta = apimachinery::object_at(object, "metadata");
-  const Document& was = apimachinery::member(current, "metadata");
-  for (const char* f : {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"})
-    if (const Document* v = apimachinery::find_member(was, f); v && !meta.contains(f)) meta[f] = *v;
-}
-
 constexpr std::size_t kMaxOperations = 10000;
 
 // Whether the body is a patch of its type at all.
@@ -154,7 +147,7 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   auto decode = cbor ? apimachinery::decode_cbor : apply ? apimachinery::decode_yaml : apimachinery::decode_json;
   Result<Document> d = decode(*body, nullptr, o, &report);
   if (!d && cbor) co_return bad_request("error decoding CBOR: " + d.status().message());
-  if (!d && apply) co_return bad_request("error encoding patch: error converting YAML to JSON: " + d.status().message());
+  if (!d && apply) co_return bad_request("error encoding patch: " + d.status().message());
   if (!d) co_return bad_request("invalid JSON patch");
   p.body = std::move(*d);
   p.problems = std::move(report.problems);
@@ -170,7 +163,6 @@ Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSc
   std::string expected = kind->api_version();
   if (patch.type == Patch::Type::Apply) {
     made = apimachinery::server_side_apply(managed, current, patch.body, patch.manager, patch.force, c.now);
-    if (made && current) keep_identity(*made, *current);
   } else if (patch.type == Patch::Type::Json) {
     made = apimachinery::apply_json_patch(*current, patch.body);
   } else if (patch.type == Patch::Type::Merge) {
@@ -180,13 +172,17 @@ Result<Document> apply_patch(RequestContext& c, const Patch& patch, const KindSc
   }
   if (!made) return made;
   if (!made->is_object()) return bad_request("the patched object is no object");
+  // A strategic merge patch is made of the kind that it is for, whatever it says; others may leave that out.
+  for (auto [field, value] : {std::pair("apiVersion", std::string_view(expected)), std::pair("kind", std::string_view(kind->kind))})
+    if (patch.type == Patch::Type::StrategicMerge || (!apimachinery::is_custom(*kind->type) && apimachinery::string_at(*made, field).empty())) (*made)[field] = value;
   std::string_view k = apimachinery::kind_of(*made), v = apimachinery::api_version_of(*made);
   if (k != kind->kind || v != expected)
     return bad_outcome(patch, *kind, *made, "the patch changes the object's type to " + std::string(v) + ", " + std::string(k));
   apimachinery::DecodeOptions o;
   o.validation = patch.validation == FieldValidation::Ignore ? FieldValidation::Ignore : FieldValidation::Warn;
   apimachinery::DecodeReport report;
-  if (Status s = apimachinery::conform(*made, *kind->type, o, &report); !s) {
+  bool strategic = patch.type == Patch::Type::StrategicMerge;
+  if (Status s = (strategic ? apimachinery::conform_map : apimachinery::conform)(*made, *kind->type, o, &report); !s) {
     if (!s.is(Reason::BadRequest)) return s;
     return bad_outcome(patch, *kind, *made, s.message());
   }

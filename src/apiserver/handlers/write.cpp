@@ -103,6 +103,7 @@ Handling patch_object(RequestContext* c, std::string subresource) {
   o.options = &patch->options;
   o.tracking.manager = patch->manager;
   o.tracking.skip = patch->type == Patch::Type::Apply;
+  o.uid_is_precondition = false;
   if (patch->type == Patch::Type::Apply) {
     if (o.subresource.empty()) {
       Result<void> may = co_await check_may_create(c);
