@@ -80,7 +80,7 @@ bool routes_accept(std::string_view accept, bool cbor, bool only_json) {
   for (const std::string& part : split(accept, ',')) {
     std::string_view type = trim(std::string_view(part).substr(0, part.find(';')));
     Format f;
-    if (type == "*/*" || (type.find('*') == std::string_view::npos && format_of(type, false, cbor, f) && (!only_json || f == Format::Json))) return true;
+    if (type == "*/*" || (type.find('*') == std::string_view::npos && (format_of(type, false, cbor, f) || format_of(type, true, cbor, f)) && (!only_json || f == Format::Json))) return true;
   }
   return false;
 }

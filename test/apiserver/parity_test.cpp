@@ -254,3 +254,91 @@ TEST_CASE("a resize takes resources and nothing else") {
   CHECK(resize({{"resources", {{"limits", nullptr}}}}).code == 422);
   CHECK(resize({{"resources", {{"requests", {{"example.com/x", "1"}}}}}}).code == 422);
 }
+
+TEST_CASE("a path and a method are answered as upstream's router answers them") {
+  Fixture f;
+  CHECK(f.send("POST", "/api/v1/configmaps", config_map("a")).code == 405);  // of all namespaces there are only lists
+  CHECK(f.get("/api/v1/configmaps/a").code == 404);
+  CHECK(f.send("PUT", "/api/v1/componentstatuses", config_map("a")).code == 405);
+  CHECK(f.send("POST", "/api/v1/namespaces/default/configmaps/a", config_map("a")).code == 405);
+  CHECK(f.get("/apis/authentication.k8s.io/v1/tokenreviews").code == 405);
+  CHECK(f.get("/apis/authentication.k8s.io/v1/tokenreviews/a").code == 404);
+  CHECK(f.send("POST", "/healthz").code == 200);
+  CHECK(f.get("/healthz/").code == 404);
+  CHECK(f.send("POST", "/version").code == 405);
+  CHECK(f.get("/version/").code == 200);
+  CHECK(f.get("/apis/apps/v2/deployments").content_type == "application/json");
+  Answer scale = f.send("PUT", "/apis/apps/v1/namespaces/default/deployments/none/scale", {{"metadata", Document::object()}});
+  CHECK(scale.code == 400);
+}
+
+TEST_CASE("what cannot be sent in the form that is accepted is told in upstream's words") {
+  Fixture f;
+  auto asked = [&](std::string accept, std::string path = kMaps) { return f.send("GET", std::move(path), nullptr, "", std::move(accept)); };
+  REQUIRE(f.post(kMaps, config_map("a")).code == 201);
+  Answer none = asked("application/xml");
+  CHECK(none.code == 406);
+  CHECK(none.body["message"].get<std::string>().ends_with("protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
+  CHECK(none.body.contains("details"));
+  Answer odd = asked("application/json;as=Table;v=v9;g=meta.k8s.io");
+  CHECK(odd.body["message"] == "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+  CHECK_FALSE(odd.body.contains("details"));
+  CHECK(asked("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").body["message"] ==
+        "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)");
+  CHECK(asked("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", kMaps + "/a").body["message"] ==
+        "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)");
+}
+
+TEST_CASE("what is no pointer in Go counts as unset where it is zero, and as there where it is absent") {
+  Fixture f;
+  const std::string schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", scalers = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+  Document schema = Document::parse(R"({"metadata":{"name":"s"},"spec":{"matchingPrecedence":0,"priorityLevelConfiguration":{"name":"global-default"}}})");
+  CHECK(f.post(schemas, schema).body["spec"]["matchingPrecedence"] == 1000);
+  std::string why = f.post(scalers, Document::parse(R"({"metadata":{"name":"s"},"spec":{"maxReplicas":3}})")).body["message"];
+  INFO(why);
+  CHECK(why.find("spec.scaleTargetRef.kind: Required value") != std::string::npos);
+  const std::string roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+  CHECK(f.post(roles, Document::parse(R"({"metadata":{"name":"r"},"rules":[]})")).body["rules"].is_null());
+  const std::string ranges = "/api/v1/namespaces/default/limitranges";
+  Answer range = f.post(ranges, Document::parse(R"({"spec":{"limits":[{"type":"Container","max":{"cpu":"1500001n"}}]}})"));
+  INFO(range.text);
+  REQUIRE(range.code == 201);
+  CHECK(range.body["metadata"]["name"].get<std::string>().size() == 36);
+  CHECK(range.body["spec"]["limits"][0]["max"]["cpu"] == "2m");
+}
+
+TEST_CASE("a priority class has one generation, an autoscaler's first version shows what it keeps in annotations") {
+  Fixture f;
+  const std::string classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+  REQUIRE(f.post(classes, Document::parse(R"({"metadata":{"name":"p"},"value":5})")).code == 201);
+  CHECK(f.send("PATCH", classes + "/p", {{"description", "d"}}, "application/merge-patch+json").body["metadata"]["generation"] == 1);
+  Document odd = Document::parse(R"({"metadata":{"name":"system-node-critical"},"value":5})");
+  CHECK(f.send("PUT", classes + "/system-node-critical", odd).code == 422);
+  odd["metadata"]["name"] = "system-x";
+  CHECK(f.post(classes, odd).body["message"].get<std::string>().ends_with("error: system-x is not a known system priority class"));
+  const std::string scalers = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers";
+  REQUIRE(f.post(scalers, Document::parse(R"({"metadata":{"name":"s"},"spec":{"maxReplicas":3,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"d"}}})")).code == 201);
+  Answer now = f.send("PATCH", scalers + "/s/status", Document::parse(R"({"status":{"currentCPUUtilizationPercentage":5}})"), "application/merge-patch+json");
+  INFO(now.text);
+  CHECK(now.body["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/current-metrics"] ==
+        R"([{"type":"Resource","resource":{"name":"cpu","currentAverageUtilization":5,"currentAverageValue":"0"}}])");
+}
+
+TEST_CASE("a patch may not make an object into nothing, and its uid is no precondition") {
+  Fixture f;
+  const std::string deployments = "/apis/apps/v1/namespaces/default/deployments", smp = "application/strategic-merge-patch+json";
+  REQUIRE(f.post(kMaps, config_map("a")).code == 201);
+  CHECK(f.send("PATCH", kMaps + "/a", Document::parse(R"([{"op":"replace","path":"","value":{}}])"), "application/json-patch+json").body["message"] ==
+        "the name of the object (a based on URL) was undeterminable: name must be provided");
+  CHECK(f.send("PATCH", kMaps + "/a", Document::parse(R"({"metadata":{"uid":"x"}})"), "application/merge-patch+json").code == 422);
+  Document d = Document::parse(R"({"metadata":{"name":"d"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+  REQUIRE(f.post(deployments, d).code == 201);
+  auto why = [&](const char* patch) {
+    std::string text = f.send("PATCH", deployments + "/d", Document::parse(patch), smp).body["message"];
+    return text.substr(text.rfind("]]\": ") == std::string::npos ? text.rfind("\": ") + 3 : text.rfind("]]\": ") + 5);
+  };
+  CHECK(why(R"({"spec":{"replicas":"x"}})") == "unrecognized type: int32");
+  CHECK(why(R"({"spec":{"paused":1}})") == "unrecognized type: bool");
+  CHECK(why(R"({"spec":{"template":{"spec":{"hostname":5}}}})") == "cannot convert int64 to string");
+  CHECK(why(R"({"spec":{"strategy":"x"}})") == "cannot restore struct from: string");
+}

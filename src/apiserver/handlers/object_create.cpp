@@ -25,12 +25,6 @@ void wipe_system_fields(Document& object) {
   for (const char* f : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"}) meta.erase(f);
 }
 
-Status check_name(const Served& served, const Document& object) {
-  if (!apimachinery::name_of(object).empty() || !apimachinery::generate_name_of(object).empty()) return Status::ok();
-  FieldErrors errors{field_required(FieldPath("metadata").child("name"), "name or generateName is required")};
-  return apimachinery::invalid(served.kind->group, served.kind->kind, "", errors);
-}
-
 struct Prepared {
   Document object;
   Bytes value;
@@ -45,7 +39,7 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
   apimachinery::erase_meta(object, "resourceVersion");
   set_meta(object, "uid", random_uuid(c->core.rng()));
   set_meta(object, "creationTimestamp", format_rfc3339(c->now));
-  if (apimachinery::name_of(object).empty())
+  if (apimachinery::name_of(object).empty() && !apimachinery::generate_name_of(object).empty())
     set_meta(object, "name", apimachinery::generate_name(apimachinery::generate_name_of(object), c->core.rng()));
   Status ns_ok = check_namespace(*served, ns, object);
   if (!ns_ok) co_return ns_ok;
@@ -94,8 +88,6 @@ Status already_there(const Served& served, std::string_view name, const storage:
 }  // namespace
 
 async::Task<Result<Written>> create_object(RequestContext* c, const Served* served, std::string ns, Document object, CreateOptions options) {
-  Status named = check_name(*served, object);
-  if (!named) co_return named;
   if (served->custom && served->custom->terminating)
     co_return forbidden(served->kind->group, served->kind->plural, apimachinery::name_of(object), "create not allowed while custom resource definition is terminating");
   Status ns_ok = check_namespace(*served, ns, object);
@@ -109,7 +101,7 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
   Result<void> admitted = co_await admit_create(c, served, ns, &object, options.options);
   if (!admitted) co_return admitted.status();
   drop_repeated_owners(*c, object, true);
-  bool generated = apimachinery::name_of(object).empty();
+  bool generated = apimachinery::name_of(object).empty() && !apimachinery::generate_name_of(object).empty();
   for (int tries = 1;; ++tries) {
     Document attempt = generated ? object : std::move(object);
     Result<Prepared> p = co_await prepare_create(c, served, ns, std::move(attempt), options.options);

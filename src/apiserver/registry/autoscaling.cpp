@@ -1,6 +1,7 @@
 // autoscaling: a HorizontalPodAutoscaler is stored as v2; v1 carries what it has no fields for in annotations.
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/kinds.hpp"
+#include "apiserver/registry/pod_spec.hpp"
 #include "apiserver/registry/registry.hpp"
 
 #include <onebin/api/registry.hpp>
@@ -281,17 +282,19 @@ void check_metric_name(const Check& m) {
   if (m["name"].need("must specify a metric name")) m["name"].format(path_segment);
 }
 
-void check_source(const std::string& type, const Check& s) {
+// `versions`: whether what the metric describes must have a version that can be read.
+void check_source(const std::string& type, const Check& s, bool versions) {
   Check target = s["target"], value = target["value"], average = target["averageValue"], utilization = target["averageUtilization"];
   if (type == "resource" || type == "containerResource") {
-    s["name"].need("must specify a resource name");
+    if (s["name"].need("must specify a resource name") && type == "containerResource")
+      validate_resource_name(std::string(s["name"].text()), true, s["name"].path(), s.errors());
     if (type == "containerResource" && s["container"].need("must specify a container")) s["container"].format(apimachinery::is_dns1123_label);
     check_target(target);
     if (!utilization.set() && !average.set()) utilization.required("must set either a target raw value or a target utilization");
     if (utilization.set() && average.set()) average.forbidden("may not set both a target raw value and a target utilization");
     return;
   }
-  if (type == "object") check_reference(s["describedObject"], true, false);
+  if (type == "object") check_reference(s["describedObject"], versions, false);
   check_metric_name(s["metric"]);
   check_target(target);
   if (type == "pods") {
@@ -310,7 +313,7 @@ struct MetricType {
 // In the order in which they are looked at.
 constexpr MetricType kMetricTypes[] = {{"Object", "object"}, {"External", "external"}, {"Pods", "pods"}, {"Resource", "resource"}, {"ContainerResource", "containerResource"}};
 
-void check_metric(const Check& m) {
+void check_metric(const Check& m, bool versions) {
   Check type = m["type"];
   std::string expected;
   std::vector<std::string> present;
@@ -318,7 +321,7 @@ void check_metric(const Check& m) {
     if (type.is(name)) expected = source;
     if (!m[source].set()) continue;
     present.push_back(source);
-    if (present.size() == 1) check_source(source, m[source]);
+    if (present.size() == 1) check_source(source, m[source], versions);
   }
   if (type.empty()) type.required("must specify a metric source type");
   if (expected.empty()) type.unsupported({"ContainerResource", "External", "Object", "Pods", "Resource"});
@@ -350,28 +353,27 @@ class AutoscalerStrategy final : public Strategy {
   explicit AutoscalerStrategy(const KindSchema& k) : Strategy(k), v1_(k.version == "v1") { set_flags(*this); }
 
   void set_defaults(Document& o) const override {
+    if (v1_) o = to_v1(to_v2(o));  // what it says in annotations and what it does not say is as if v2 had been written
     Document* spec = find_member(o, "spec");
-    if (!spec || !spec->is_object()) return;
-    if (v1_) {
-      Document others = annotation_json(o, kMetrics);
-      if (!find_member(*spec, "targetCPUUtilizationPercentage") && (!others.is_array() || others.empty())) (*spec)["targetCPUUtilizationPercentage"] = 80;
-      return;
-    }
+    if (v1_ || !spec || !spec->is_object()) return;
     if (Document* m = find_member(*spec, "metrics"); m && m->empty()) *m = Document::array({cpu_utilization(80)});
     if (Document* b = find_member(*spec, "behavior"); b && b->is_object()) default_behavior(*b);
   }
 
+  // What v1 says in annotations belongs to the spec and the status: both are kept and compared as v2 has them.
   void prepare_for_create(WriteContext& c, Document& o) const override {
-    Strategy::prepare_for_create(c, o);
-    if (!v1_) drop_annotations(o);
+    as_v2(o, [&](Document& d) { Strategy::prepare_for_create(c, d); });
   }
-  // What v1 says in annotations belongs to the spec: it is compared as v2 has it.
   void prepare_for_update(WriteContext&, Document& o, const Document& old) const override {
-    if (!v1_) drop_annotations(o);
-    Document now = v1_ ? to_v2(o) : o, before = v1_ ? to_v2(old) : old;
-    if (const Document* status = find_member(old, "status")) o["status"] = *status;
-    else o.erase("status");
-    if (!semantically_equal(find_member(now, "spec"), find_member(before, "spec"))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
+    static const auto* spec = api::find_type("io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec");
+    Document before = v1_ ? to_v2(old) : old;
+    as_v2(o, [&](Document& d) {
+      keep(d, before, "status");
+      if (!semantically_equal(*spec, member(d, "spec"), member(before, "spec"))) apimachinery::set_meta(d, "generation", apimachinery::generation_of(old) + 1);
+    });
+  }
+  void prepare_for_status_update(WriteContext&, Document& o, const Document& old) const override {
+    as_v2(o, [&](Document& d) { keep(d, v1_ ? to_v2(old) : old, "spec"); });
   }
 
   Document cells(const Document& o, WallTime now) const override { return Strategy::cells(v1_ ? to_v2(o) : o, now); }
@@ -380,10 +382,23 @@ class AutoscalerStrategy final : public Strategy {
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override { check(o, &old, errors); }
   void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
     Check status(member(o, "status"), FieldPath("status"), errors);
+    Check conditions = status["conditions"];
+    for (std::size_t i = 0; i < conditions.size(); ++i) conditions[i]["observedGeneration"].nonnegative();
     for (const char* f : {"currentReplicas", "desiredReplicas"}) status[f].nonnegative();
   }
 
  private:
+  template <class Change>
+  void as_v2(Document& o, Change change) const {
+    if (v1_) o = to_v2(o);
+    else drop_annotations(o);
+    change(o);
+    if (v1_) o = to_v1(o);
+  }
+  static void keep(Document& o, const Document& old, const char* part) {
+    if (const Document* v = find_member(old, part)) o[part] = *v;
+    else o.erase(part);
+  }
   static void default_behavior(Document& b) {
     auto rules = [&](const char* name, Document policies) {
       Document& r = apimachinery::object_at(b, name);
@@ -395,6 +410,13 @@ class AutoscalerStrategy final : public Strategy {
     Document* up = rules("scaleUp", Document::array({pods, percent}));
     if (!find_member(*up, "stabilizationWindowSeconds")) (*up)["stabilizationWindowSeconds"] = 0;
     rules("scaleDown", Document::array({percent}));
+  }
+
+  // Whether an object's metric describes something whose version cannot be read, which an update may then keep.
+  static bool describes_nothing(const Document& o) {
+    for (const auto& m : each(member(o, "spec"), "metrics"))
+      if (string_at(m, "type") == "Object" && find_member(m, "object") && !apimachinery::parse_group_version(string_at(at_path(m, {"object", "describedObject"}), "apiVersion"))) return true;
+    return false;
   }
 
   void check(const Document& given, const Document* given_old, FieldErrors& errors) const {
@@ -412,7 +434,7 @@ class AutoscalerStrategy final : public Strategy {
     check_reference(ref, !same, needs_group(ref));
     bool scales_to_zero = false;
     for (std::size_t i = 0; i < metrics.size(); ++i) {
-      check_metric(metrics[i]);
+      check_metric(metrics[i], !(old && describes_nothing(*old)));
       scales_to_zero = scales_to_zero || metrics[i]["type"].is("Object") || metrics[i]["type"].is("External");
     }
     if (min.set() && min.number() == 0 && !scales_to_zero) metrics.forbidden("must specify at least one Object or External metric to support scaling to zero replicas");

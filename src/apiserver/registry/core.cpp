@@ -375,10 +375,15 @@ class EventStrategy final : public Base {
                                 std::pair("deprecatedFirstTimestamp", "firstTimestamp"), std::pair("deprecatedLastTimestamp", "lastTimestamp"), std::pair("deprecatedCount", "count"),
                                 std::pair("type", "type"), std::pair("eventTime", "eventTime"), std::pair("action", "action"), std::pair("related", "related"),
                                 std::pair("reportingController", "reportingController"), std::pair("reportingInstance", "reportingInstance")})
-      apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(o, member), find_member(old, member), FieldPath(path)));
+      if (!unset(find_member(o, member)) || !unset(find_member(old, member)))
+        apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(o, member), find_member(old, member), FieldPath(path)));
   }
 
  private:
+  // Whether a text or a number is what Go has where none is given.
+  static bool unset(const Document* v) {
+    return !v || v->is_null() || (v->is_string() && v->get_ref<const std::string&>().empty()) || (v->is_number() && v->get<double>() == 0);
+  }
   // Upstream's paths are those of core's Event.
   static void check_series(const Document& o, FieldErrors& errors) {
     const Document* series = find_member(o, "series");

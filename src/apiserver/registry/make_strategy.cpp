@@ -36,9 +36,9 @@ void set_flags(Strategy& s) {
   s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "Service", "ReplicationController", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
                                     "Namespace", "Endpoints", "ControllerRevision", "DaemonSet", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
                                     "CSINode", "CSIStorageCapacity", "FlowSchema", "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"});
-  s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "Event"});
+  s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "RuntimeClass"}) && !(g.empty() && kind == "Event");
   if (g == "rbac.authorization.k8s.io") s.name_rule = name_is_path_segment;
-  if (in(kind, {"ClusterTrustBundle", "IPAddress", "PodDisruptionBudget"})) s.name_rule = name_is_path_segment;
+  if (in(kind, {"ClusterTrustBundle", "IPAddress", "PodDisruptionBudget"}) || (g.empty() && kind == "Event")) s.name_rule = name_is_path_segment;
   if (g.empty() && kind == "Namespace") s.name_rule = name_is_dns_label;
   if (g.empty() && kind == "Service") s.name_rule = name_is_dns_label;
 }

@@ -73,7 +73,10 @@ class RoleStrategy final : public Base {
     if (Check rule = Check(o, FieldPath(), errors)["aggregationRule"].as(FieldPath("aggregationRule")); rule.set()) {
       Check list = rule["clusterRoleSelectors"];
       list.need("at least one clusterRoleSelector required if aggregationRule is non-nil");
-      for (std::size_t n = 0; n < list.size(); ++n) list.add(apimachinery::validate_label_selector(list[n].value(), list[n].path()));
+      for (std::size_t n = 0; n < list.size(); ++n) {
+        list.add(apimachinery::validate_label_selector(list[n].value(), list[n].path()));
+        if (!apimachinery::LabelSelector::from_document(list[n].value())) list[n].invalid_as(Document(), "invalid label selector.");
+      }
     }
     std::size_t i = 0;
     for (const auto& r : each(o, "rules")) {
@@ -191,18 +194,31 @@ class MigrationStrategy final : public Base {
 class PriorityClassStrategy final : public Base {
  public:
   using Base::Base;
+  // Upstream sets the generation on creation and never again.
+  void prepare_for_update(WriteContext&, Document&, const Document&) const override {}
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     std::string name(apimachinery::name_of(o));
     std::int64_t value = apimachinery::int_at(o, "value");
-    bool system = name == "system-cluster-critical" || name == "system-node-critical";
-    if (starts_with(name, "system-") && !system)
-      errors.push_back(field_forbidden(FieldPath("metadata").child("name"), "priority class names with 'system-' prefix are reserved for system use only. error: " + name + " is not a known system priority class"));
+    if (starts_with(name, "system-")) {
+      if (std::string why = reserved(o, name, value); !why.empty())
+        errors.push_back(field_forbidden(FieldPath("metadata").child("name"), "priority class names with 'system-' prefix are reserved for system use only. error: " + why));
+    } else if (value > 1000000000) {
+      errors.push_back(field_forbidden(FieldPath("value"), "maximum allowed value of a user defined priority is 1000000000"));
+    }
     if (Check policy = Check(o, FieldPath(), errors)["preemptionPolicy"].as(FieldPath("preemptionPolicy")); policy.set() && policy.need()) policy.one_of({"Never", "PreemptLowerPriority"});
-    if (!system && value > 1000000000) errors.push_back(field_forbidden(FieldPath("value"), "maximum allowed value of a user defined priority is 1000000000"));
   }
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     if (apimachinery::int_at(o, "value") != apimachinery::int_at(old, "value")) errors.push_back(field_forbidden(FieldPath("value"), "may not be changed in an update."));
     apimachinery::append(errors, apimachinery::validate_immutable_field(find_member(o, "preemptionPolicy"), find_member(old, "preemptionPolicy"), FieldPath("preemptionPolicy")));
+  }
+
+ private:
+  // Why a class of a system's name is none of the system's own.
+  static std::string reserved(const Document& o, const std::string& name, std::int64_t value) {
+    std::int64_t fixed = name == "system-node-critical" ? 2000001000 : name == "system-cluster-critical" ? 2000000000 : 0;
+    if (!fixed) return name + " is not a known system priority class";
+    if (value != fixed) return "value of " + name + " PriorityClass must be " + std::to_string(fixed);
+    return apimachinery::bool_at(o, "globalDefault") ? "globalDefault of " + name + " PriorityClass must be false" : std::string();
   }
 };
 

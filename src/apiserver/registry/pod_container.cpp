@@ -367,6 +367,10 @@ void check_resource_selector(const Check& at, bool volume) {
     divisor.invalid_as(std::string(name), std::string("only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the ") + what + " resource");
 }
 
+bool extended_resource(std::string_view name) {
+  return !native(name) && !starts_with(name, "requests.") && apimachinery::is_qualified_name("requests." + std::string(name)).empty();
+}
+
 void validate_resource_name(const std::string& name, bool container, const FieldPath& at, FieldErrors& errors) {
   auto problems = apimachinery::is_qualified_name(name);
   for (auto& m : problems) errors.push_back(field_invalid(at, name, m));
@@ -374,8 +378,7 @@ void validate_resource_name(const std::string& name, bool container, const Field
   if (problems.empty() && plain && !standard_resource(name)) errors.push_back(field_invalid(at, name, "must be a standard resource type or fully qualified"));
   if (!container) return;
   if (plain && !standard_container_resource(name)) errors.push_back(field_invalid(at, name, "must be a standard resource for containers"));
-  if (!plain && !native(name) && (starts_with(name, "requests.") || !apimachinery::is_qualified_name("requests." + name).empty()))
-    errors.push_back(field_invalid(at, name, "doesn't follow extended resource name standard"));
+  if (!native(name) && !extended_resource(name)) errors.push_back(field_invalid(at, name, "doesn't follow extended resource name standard"));
 }
 
 void check_resources(const Check& resources, const Check& spec, bool whole_pod) {

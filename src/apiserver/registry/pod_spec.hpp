@@ -43,6 +43,8 @@ void check_host_processes(const Check& spec);
 void check_os(const Check& spec);
 // A resource's name; in a container's list, one that containers may use.
 void validate_resource_name(const std::string& name, bool container, const FieldPath& path, FieldErrors& errors);
+// A resource of somebody else's than Kubernetes'.
+bool extended_resource(std::string_view name);
 void check_field_selector(const Check& ref, std::initializer_list<const char*> fields);
 void check_resource_selector(const Check& ref, bool volume);
 void check_ids(const Check& security, std::initializer_list<const char*> users, std::initializer_list<const char*> groups);

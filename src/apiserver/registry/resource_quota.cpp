@@ -33,8 +33,7 @@ bool standard(std::string_view name) {
 }
 
 bool whole(std::string_view name) {
-  bool extended = name.find('/') != std::string_view::npos && name.find("kubernetes.io/") == std::string_view::npos && !starts_with(name, "requests.");
-  return in(kWhole, name) || extended;
+  return in(kWhole, name) || extended_resource(name);
 }
 
 bool goes_with(std::string_view scope, std::string_view resource) {
@@ -47,11 +46,8 @@ void validate_list(const Document& list, const FieldPath& path, FieldErrors& err
   if (!list.is_object()) return;
   for (const auto& [name, value] : list.items()) {
     FieldPath at = path.key(name);
-    auto problems = apimachinery::is_qualified_name(name);
-    for (auto& m : problems) errors.push_back(field_invalid(at, name, m));
-    bool plain = name.find('/') == std::string::npos;
-    if (problems.empty() && plain && !standard(name)) errors.push_back(field_invalid(at, name, "must be a standard resource type or fully qualified"));
-    if (plain && !standard(name)) errors.push_back(field_invalid(at, name, "must be a standard resource for quota"));
+    validate_resource_name(name, false, at, errors);
+    if (name.find('/') == std::string::npos && !standard(name)) errors.push_back(field_invalid(at, name, "must be a standard resource for quota"));
     auto amount = Quantity::parse(value.is_string() ? value.get_ref<const std::string&>() : std::string());
     if (!amount) continue;
     if (amount->sign() < 0) errors.push_back(field_invalid(at, value, "must be greater than or equal to 0"));

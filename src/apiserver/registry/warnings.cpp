@@ -258,6 +258,33 @@ void of_secret(const WriteContext& c, const Document& o, const Document*) {
   }
 }
 
+void warn_of_label(const WriteContext& c, const FieldPath& at, std::string_view label) {
+  if (auto why = deprecated_node_label(label); !why.empty()) c.warn(at.text() + ": " + std::string(why));
+}
+
+void of_runtime_class(const WriteContext& c, const Document& o, const Document*) {
+  const Document& labels = at_path(o, {"scheduling", "nodeSelector"});
+  if (!labels.is_object()) return;
+  for (const auto& [label, value] : labels.items()) warn_of_label(c, FieldPath("scheduling").child("nodeSelector"), label);
+}
+
+void of_storage_class(const WriteContext& c, const Document& o, const Document*) {
+  std::size_t i = 0;
+  for (const auto& t : each(o, "allowedTopologies")) {
+    FieldPath at = FieldPath("allowedTopologies").index(i++).child("matchLabelExpressions");
+    std::size_t j = 0;
+    for (const auto& e : each(t, "matchLabelExpressions")) warn_of_label(c, at.index(j++).child("key"), string_at(e, "key"));
+  }
+}
+
+void of_storage_capacity(const WriteContext& c, const Document& o, const Document*) {
+  const Document& topology = member(o, "nodeTopology");
+  FieldPath at("nodeTopology");
+  warn_of_node_term(c, topology, at, false);
+  if (const Document& labels = member(topology, "matchLabels"); labels.is_object())
+    for (const auto& [label, value] : labels.items()) warn_of_label(c, at.child("matchLabels").child(label), label);
+}
+
 struct Entry {
   std::string_view group, kind;
   KindWarnings warnings;
@@ -266,7 +293,8 @@ constexpr Entry kEntries[] = {
     {"", "Pod", of_pod}, {"", "PodTemplate", of_pod_template}, {"", "ReplicationController", of_controller}, {"", "Service", of_service}, {"", "Endpoints", of_endpoints},
     {"", "PersistentVolume", of_persistent_volume}, {"", "PersistentVolumeClaim", of_claim}, {"", "Node", of_node}, {"", "ResourceQuota", of_resource_quota},
     {"", "ServiceAccount", of_service_account}, {"", "Secret", of_secret}, {"apps", "Deployment", of_workload}, {"apps", "ReplicaSet", of_workload}, {"apps", "DaemonSet", of_daemon_set},
-    {"apps", "StatefulSet", of_stateful_set}, {"batch", "Job", of_job}, {"batch", "CronJob", of_cron_job}, {"discovery.k8s.io", "EndpointSlice", of_endpoint_slice}};
+    {"apps", "StatefulSet", of_stateful_set}, {"batch", "Job", of_job}, {"batch", "CronJob", of_cron_job}, {"discovery.k8s.io", "EndpointSlice", of_endpoint_slice},
+    {"node.k8s.io", "RuntimeClass", of_runtime_class}, {"storage.k8s.io", "StorageClass", of_storage_class}, {"storage.k8s.io", "CSIStorageCapacity", of_storage_capacity}};
 
 }  // namespace
 
