@@ -99,7 +99,7 @@ std::string Negotiated::content_type(bool watch) const {
   return t;
 }
 
-Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor, bool no_protobuf) {
+Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor, bool no_protobuf, bool no_table) {
   Negotiated n;
   auto clauses = parse_accept(accept);
   bool found = clauses.empty();
@@ -116,7 +116,7 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
       else if (as == "PartialObjectMetadata") t = Transform::PartialMetadata;
       else if (as == "PartialObjectMetadataList") t = Transform::PartialMetadataList;
       else continue;
-      if (t == Transform::Table && f == Format::Protobuf) continue;
+      if (t == Transform::Table && (no_table || f == Format::Protobuf)) continue;
     }
     if (no_protobuf && t == Transform::None && f == Format::Protobuf) continue;
     n.format = f;
@@ -128,7 +128,7 @@ Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agen
   }
   if (!found) {
     constexpr const char* kOnly = "only the following media types are accepted: ";
-    if (watch && negotiate(accept, user_agent, query, false, cbor, no_protobuf))
+    if (watch && negotiate(accept, user_agent, query, false, cbor, no_protobuf, no_table))
       return Status(Reason::NotAcceptable, std::string(kOnly) + "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch");
     return Status(Reason::NotAcceptable, std::string(kOnly) + "application/json, application/yaml, application/vnd.kubernetes.protobuf");
   }

@@ -42,7 +42,7 @@ bool routes_accept(std::string_view accept, bool cbor, bool only_json = false);
 // `user_agent` and `query` decide on pretty printing, as upstream: asked for by pretty=1, or by curl and browsers.
 // `cbor`: whether that format is served (feature gate CBORServingAndStorage).
 Result<Negotiated> negotiate(std::string_view accept, std::string_view user_agent, const net::Query& query, bool watch, bool cbor = false,
-                             bool no_protobuf = false);
+                             bool no_protobuf = false, bool no_table = false);
 
 // The format of a body; UnsupportedMediaType for what is none of ours. Empty: JSON.
 Result<Format> body_format(std::string_view content_type, bool cbor = false);

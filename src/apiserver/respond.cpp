@@ -22,7 +22,10 @@ using apimachinery::TypeSchema;
 Result<Negotiated> negotiate_for(const RequestContext& c, bool watch) {
   // Custom resources have no protobuf form; what stands for them (metadata, a Scale, a Status) has.
   bool no_protobuf = c.served && c.served->json_stored && c.info.subresource != "scale";
-  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor, no_protobuf);
+  // Rows are made of what is stored, its status and its scale; a review or another action has none.
+  std::string_view sub = c.info.subresource;
+  bool no_table = c.served && ((!sub.empty() && sub != "status" && sub != "scale") || (!c.served->cache && c.served->kind->kind != "ComponentStatus"));
+  return negotiate(c.request.headers.get("Accept"), c.user_agent, c.query, watch, c.core.options.cbor, no_protobuf, no_table);
 }
 
 Status check_accept(const RequestContext& c, RouteForms forms) {

@@ -272,6 +272,16 @@ TEST_CASE("a path and a method are answered as upstream's router answers them") 
   CHECK(scale.code == 400);
 }
 
+TEST_CASE("what is not stored has no rows") {
+  Fixture f;
+  const std::string kTable = "application/json;as=Table;v=v1;g=meta.k8s.io", kReviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  Document review = {{"spec", {{"nonResourceAttributes", {{"path", "/"}, {"verb", "get"}}}}}};
+  CHECK(f.send("POST", kReviews, review, "application/json", kTable).code == 406);
+  auto plain = f.send("POST", kReviews, review, "application/json", kTable + ", application/json");
+  CHECK(plain.code == 201);
+  CHECK(plain.body["kind"] == "SelfSubjectAccessReview");
+}
+
 TEST_CASE("what cannot be sent in the form that is accepted is told in upstream's words") {
   Fixture f;
   auto asked = [&](std::string accept, std::string path = kMaps) { return f.send("GET", std::move(path), nullptr, "", std::move(accept)); };
