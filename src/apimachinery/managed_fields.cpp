@@ -29,7 +29,7 @@ bool is_built_in(const TypeSchema* type) { return type && !type->proto.empty(); 
 
 // A document as its structs would hold it, for a built-in kind; else as it is. Without its managedFields.
 TypedDocument typed_document(const TypeSchema* type, const Document& object) {
-  if (is_built_in(type)) return {typed::root_type(type), typed::structured(*type, object)};
+  if (is_built_in(type)) return {typed::root_type(type), typed::structured(*type, object, 0)};
   TypedDocument out{typed::root_type(type), object, nullptr};
   erase_meta(out.value, "managedFields");
   return out;
@@ -158,7 +158,7 @@ class Operation {
     const auto* type = type_of(version);
     if (!type) return std::optional<TypedDocument>();
     if (!resource_->convert) {
-      TypedDocument out{typed::root_type(type), object.stored ? typed::structured(*resource_->type, *object.stored) : object.value, nullptr};
+      TypedDocument out{typed::root_type(type), object.stored ? typed::structured(*resource_->type, *object.stored, 0) : object.value, nullptr};
       if (out.value.is_object()) out.value["apiVersion"] = version;
       return std::optional<TypedDocument>(std::move(out));
     }

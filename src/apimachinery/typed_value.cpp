@@ -76,19 +76,19 @@ bool is_zero(const FieldSchema& f, const Document& v) {
   return v.is_object() && f.omitzero && v.empty();
 }
 
-Document structured_value(const FieldSchema& f, const Document& v) {
+Document structured_value(const FieldSchema& f, const Document& v, int depth) {
   if (!f.is_message()) return v;
   if (f.is_list() && v.is_array()) {
     Document out = Document::array();
-    for (const auto& e : v) out.push_back(structured(*f.message, e));
+    for (const auto& e : v) out.push_back(structured(*f.message, e, depth));
     return out;
   }
   if (f.is_map() && v.is_object()) {
     Document out = Document::object();
-    for (const auto& [k, e] : v.items()) out[k] = structured(*f.message, e);
+    for (const auto& [k, e] : v.items()) out[k] = structured(*f.message, e, depth);
     return out;
   }
-  return structured(*f.message, v);
+  return structured(*f.message, v, depth);
 }
 
 void strip_value(const FieldSchema& f, Document& v) {
@@ -194,15 +194,15 @@ std::optional<PathElement> item_element(const Type& list, const Document& item, 
   return PathElement::key(keys);
 }
 
-Document structured(const TypeSchema& type, const Document& object) {
+Document structured(const TypeSchema& type, const Document& object, int depth) {
   if (type.shape != Shape::Object || !object.is_object()) return object;
   Document out = Document::object();
   auto& members = out.get_ref<Document::object_t&>();
   for (auto i : type.by_name) {
     const FieldSchema& f = type.fields[i];
-    if (f.json_name == "managedFields") continue;  // never part of what it records
+    if (depth == 1 && f.json_name == "managedFields") continue;  // the object's own are never part of what they record
     if (const Document* v = go_member(f, find_member(object, f.json_name)))
-      members.emplace_hint(members.end(), f.json_name, structured_value(f, *v));
+      members.emplace_hint(members.end(), f.json_name, structured_value(f, *v, depth + 1));
   }
   return out;
 }

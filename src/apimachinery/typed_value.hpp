@@ -37,7 +37,7 @@ std::optional<PathElement> item_element(const Type& list, const Document& item, 
 
 // A built-in object as Go's structs hold it: what is no pointer is there even if empty; what is empty and omitempty is not.
 // Without metadata.managedFields.
-Document structured(const TypeSchema& type, const Document& object);
+Document structured(const TypeSchema& type, const Document& object, int depth = 2);  // 0: a whole object, whose managedFields are left out
 // The opposite: nulls and empty structs that only `structured` made are taken out.
 void unstructured(const TypeSchema& type, Document& object);
 

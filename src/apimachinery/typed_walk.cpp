@@ -118,15 +118,17 @@ class Comparer {
   // The members of a built-in struct: the table's fields, each as Go holds it on either side.
   bool object(const Type& t, const Document* l, const Document* r, Comparison& at) {
     bool any = false;
+    ++depth_;
     for (auto i : t.type->by_name) {
       const FieldSchema& f = t.type->fields[i];
-      if (f.json_name == "managedFields") continue;
+      if (depth_ == 2 && f.json_name == "managedFields") continue;  // of the object's metadata
       const Document* lv = l && l->is_object() ? go_member(f, find_member(*l, f.json_name)) : nullptr;
       const Document* rv = r && r->is_object() ? go_member(f, find_member(*r, f.json_name)) : nullptr;
       if (!lv && !rv) continue;
       any = true;
       descend(field_type(f), lv, rv, at, [&] { return PathElement::field(f.json_name); });
     }
+    --depth_;
     return any ? false : leaf(t, l, r, at);
   }
 
@@ -202,6 +204,7 @@ class Comparer {
   }
 
   bool implied_;
+  int depth_ = 0;  // of structs within structs
 };
 
 // --- merge ---

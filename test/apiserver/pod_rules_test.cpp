@@ -98,3 +98,26 @@ TEST_CASE("amounts of resources are whole thousandths") {
   Document p = with(pod("a"), "/spec/containers/0/resources", Document::parse(R"({"requests":{"cpu":"1n","memory":"1500u","ephemeral-storage":"2"}})"));
   CHECK(made(f, p)["spec"]["containers"][0]["resources"]["requests"] == Document::parse(R"({"cpu":"1m","memory":"2m","ephemeral-storage":"2"})"));
 }
+
+TEST_CASE("a StatefulSet's name is a label, and its claims come before its volumes") {
+  Fixture f;
+  const std::string kSets = "/apis/apps/v1/namespaces/default/statefulsets";
+  Document set = Document::parse(R"({"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"s"},"spec":{"selector":{"matchLabels":{"a":"b"}},
+    "volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}],
+    "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}],"volumes":[{"name":"v","projected":{"sources":[]}}]}}}})");
+  Answer a = f.post(kSets + "?dryRun=All", set);
+  REQUIRE(a.code == 201);
+  CHECK(a.body["spec"]["template"]["spec"]["volumes"][0]["projected"]["sources"].is_null());
+  CHECK(causes(f.post(kSets + "?dryRun=All", with(set, "/metadata/name", "s.t")))[0].substr(0, 14) == "metadata.name:");
+  Document mode = with(set, "/spec/template/spec/volumes/0", Document::parse(
+      R"({"name":"v","ephemeral":{"volumeClaimTemplate":{"spec":{"volumeMode":"x","accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}}})"));
+  CHECK(causes(f.post(kSets + "?dryRun=All", mode)) ==
+        Texts{"spec.template.spec.volumes[1].ephemeral.volumeClaimTemplate.spec.volumeMode: Unsupported value: \"x\": supported values: \"Block\", \"Filesystem\""});
+}
+
+TEST_CASE("an object without a name is told all that it lacks") {
+  Fixture f;
+  Document p = with(pod("a"), "/spec/containers", Document::array());
+  p["metadata"].erase("name");
+  CHECK(causes(f.post(kPods + "?dryRun=All", p)) == Texts{"metadata.name: Required value: name or generateName is required", "spec.containers: Required value"});
+}

@@ -33,8 +33,8 @@ def plain_error(text):
         at = end
     text = "".join(out) + text[at:]
     text, diffs = GO_DIFF.subn("", text)
-    if diffs and text.endswith("]") and text.count("]") > text.count("["):  # the last of the diff itself
-        text = text[:-1]
+    if diffs and text.rstrip().endswith("]") and text.count("]") > text.count("["):  # the last of the diff itself
+        text = text.rstrip()[:-1]
     text = re.sub(r"\nchanged: [A-Za-z, ]*", "", text)
     text = IMMUTABLE.sub(r"\1<value>\2", GO_TYPE.sub(r"\1<type>", re.sub(r"\n+(?=, [a-z]|\]?$)", "", text)))
     return SUPPORTED.sub(lambda m: "supported values: " + ", ".join(sorted(re.findall(r'"[^"]*"', m.group(1)))) + (", " if m.group(1).endswith(", ") else ""), text)

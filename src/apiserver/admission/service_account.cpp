@@ -5,6 +5,8 @@
 
 #include <onebin/api/core_v1.hpp>
 #include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/field_error.hpp>
+#include <onebin/apimachinery/names.hpp>
 #include <onebin/async/channel.hpp>
 #include <onebin/async/loop.hpp>
 #include <onebin/async/timer.hpp>
@@ -139,7 +141,10 @@ class ServiceAccountAdmission final : public AdmissionPlugin {
 
  private:
   static std::string missing(const std::string& ns, const std::string& name) {
-    return "error looking up service account " + ns + "/" + name + ": serviceaccount \"" + name + "\" not found";
+    std::string why = "error looking up service account " + ns + "/" + name + ": ";
+    auto problems = apimachinery::is_valid_path_segment_name(name);  // nothing of such a name can be asked for
+    if (problems.empty()) return why + "serviceaccount \"" + name + "\" not found";
+    return why + "invalid resource name " + apimachinery::go_quote(name) + ": [" + join(problems, " ") + "]";
   }
 
   async::Task<Result<Account>> find_account(std::string ns, std::string name) {

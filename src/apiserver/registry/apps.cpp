@@ -4,7 +4,9 @@
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
 
+#include <optional>
 #include <set>
 
 namespace onebin::apiserver {
@@ -253,16 +255,17 @@ class StatefulSetStrategy final : public Workload {
       errors.push_back(field_invalid(top.child("podManagementPolicy"), policy, "must be 'OrderedReady' or 'Parallel'"));
     if (std::int64_t start = apimachinery::get_int(spec, {"ordinals", "start"}, 0); start < 0)
       apimachinery::append(errors, apimachinery::validate_nonnegative(start, top.child("ordinals.start")));
-    if (std::string name(string_at(spec, "serviceName")); !name.empty())
-      for (auto& m : apimachinery::is_dns1123_label(name)) errors.push_back(field_invalid(top.child("serviceName"), name, m));
   }
   void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
+    count_claims(o, errors);
     Workload::validate(c, o, errors);
     FieldPath path = FieldPath("spec").child("volumeClaimTemplates");
     std::size_t i = 0;
+    if (Check service = Check(member(o, "spec"), FieldPath("spec"), errors)["serviceName"]; !service.empty()) service.format(apimachinery::is_dns1123_label);
     for (const auto& claim : each(member(o, "spec"), "volumeClaimTemplates")) validate_claim_spec(member(claim, "spec"), path.index(i++).child("spec"), errors);
   }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    count_claims(o, errors);
     Workload::validate(c, o, errors);
     auto templates = [](const Document& of) {
       Document claims = each(member(of, "spec"), "volumeClaimTemplates");
@@ -275,6 +278,28 @@ class StatefulSetStrategy final : public Workload {
     Document now = {{"volumeClaimTemplates", templates(o)}}, was = {{"volumeClaimTemplates", templates(old)}};
     if (!semantically_equal(type_at({"spec"}), now, was))
       errors.push_back(field_invalid(FieldPath("spec").child("volumeClaimTemplates"), now["volumeClaimTemplates"], "field is immutable"));
+  }
+  // What the tables found in the template's volumes is told of their places among those of the claims, which come first and
+  // take the place of volumes of the same name.
+  static void count_claims(const Document& o, FieldErrors& errors) {
+    constexpr std::string_view kVolumes = "spec.template.spec.volumes[";
+    std::set<std::string> made;
+    for (const auto& c : each(member(o, "spec"), "volumeClaimTemplates")) made.emplace(apimachinery::name_of(c));
+    if (made.empty()) return;
+    std::vector<std::optional<std::size_t>> places;
+    std::size_t next = made.size();
+    for (const auto& v : each(at_path(o, {"spec", "template", "spec"}), "volumes")) {
+      bool gone = made.count(std::string(string_at(v, "name")));
+      places.push_back(gone ? std::nullopt : std::optional(next));
+      next += !gone;
+    }
+    std::erase_if(errors, [&](apimachinery::FieldError& e) {
+      if (!starts_with(e.field, kVolumes)) return false;
+      std::size_t end = e.field.find(']'), at = static_cast<std::size_t>(std::atoll(e.field.c_str() + kVolumes.size()));
+      if (end == std::string::npos || at >= places.size()) return false;
+      if (places[at]) e.field = std::string(kVolumes) + std::to_string(*places[at]) + e.field.substr(end);
+      return !places[at];
+    });
   }
   // The controller names the pods and adds volumes for the claims: the template is looked at as it will be.
   void validate_template(const Document& o, const Document& t, const FieldPath& at, FieldErrors& errors) const override {

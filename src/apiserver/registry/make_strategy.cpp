@@ -33,14 +33,16 @@ void set_flags(Strategy& s) {
                       (g.empty() && in(kind, {"ResourceQuota", "PersistentVolume", "ServiceAccount", "PersistentVolumeClaim", "Namespace", "Pod", "Service", "PodTemplate"}));
   if (kind == "Job" || kind == "ReplicationController") s.gc = GcPolicy::Orphan;
   if (kind == "Event") s.gc = GcPolicy::Unsupported;
-  s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "Service", "ReplicationController", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
-                                    "Namespace", "Endpoints", "ControllerRevision", "DaemonSet", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
+  s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "Service", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
+                                    "Namespace", "Endpoints", "ControllerRevision", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
                                     "CSINode", "CSIStorageCapacity", "FlowSchema", "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"});
   s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "RuntimeClass"}) && !(g.empty() && kind == "Event");
   if (g == "rbac.authorization.k8s.io") s.name_rule = name_is_path_segment;
   if (in(kind, {"ClusterTrustBundle", "IPAddress", "PodDisruptionBudget"}) || (g.empty() && kind == "Event")) s.name_rule = name_is_path_segment;
   if (g.empty() && kind == "Namespace") s.name_rule = name_is_dns_label;
-  if (g.empty() && kind == "Service") s.name_rule = name_is_dns_label;
+  if (kind == "ReplicationController")  // what its names are made from is not looked at
+    s.name_rule = [](std::string_view name, bool prefix) { return prefix ? name_is_path_segment(name, prefix) : apimachinery::name_is_dns_subdomain(name, prefix); };
+  if ((g.empty() && kind == "Service") || (g == "apps" && kind == "StatefulSet")) s.name_rule = name_is_dns_label;
 }
 
 StrategyPtr make_strategy(const KindSchema& kind) {

@@ -57,13 +57,17 @@ void Strategy::prepare_for_create(WriteContext&, Document& object) const {
 
 void Strategy::bump_generation(Document& object, const Document& old) const {
   if (!has_generation) return;
+  auto counts = [](std::string_view key) { return key != "metadata" && key != "status" && key != "apiVersion" && key != "kind"; };
   bool changed = false;
-  for (const auto& f : kind->type->fields)
-    if (f.json_name == "spec" && f.message && !apimachinery::is_custom(*kind->type)) changed = !semantically_equal(*f.message, member(object, "spec"), member(old, "spec"));
-  for (const Document* side : {static_cast<const Document*>(&object), &old}) {
-    for (const auto& [key, value] : side->items()) {
-      if (key == "metadata" || key == "status" || key == "apiVersion" || key == "kind") continue;
-      if (!semantically_equal(find_member(object, key), find_member(old, key))) changed = true;
+  if (apimachinery::is_custom(*kind->type)) {
+    for (const Document* side : {static_cast<const Document*>(&object), &old})
+      for (const auto& [key, value] : side->items()) changed = changed || (counts(key) && !semantically_equal(find_member(object, key), find_member(old, key)));
+  } else {
+    for (const auto& f : kind->type->fields) {
+      if (changed || !counts(f.json_name)) continue;
+      const Document *x = find_member(object, f.json_name), *y = find_member(old, f.json_name);
+      bool one = f.message && f.cardinality == apimachinery::Cardinality::Single;
+      changed = one ? !semantically_equal(*f.message, x ? *x : Document(), y ? *y : Document()) : !semantically_equal(x, y);
     }
   }
   if (changed) apimachinery::set_meta(object, "generation", generation_of(old) + 1);
