@@ -263,6 +263,8 @@ TEST_CASE("a path and a method are answered as upstream's router answers them") 
   CHECK(f.send("POST", "/api/v1/namespaces/default/configmaps/a", config_map("a")).code == 405);
   CHECK(f.get("/apis/authentication.k8s.io/v1/tokenreviews").code == 405);
   CHECK(f.get("/apis/authentication.k8s.io/v1/tokenreviews/a").code == 404);
+  CHECK(f.send("DELETE", kPods + "/none/log").code == 405);
+  CHECK(f.send("HEAD", kPods + "/none/status").code == 405);
   CHECK(f.send("POST", "/healthz").code == 200);
   CHECK(f.get("/healthz/").code == 404);
   CHECK(f.send("POST", "/version").code == 405);

@@ -547,7 +547,8 @@ def paths(t):
             d.both(f"{t.name}/{method} {p}", method, p, {"metadata": {"labels": {"x": "y"}}} if method != "DELETE" else None, "application/merge-patch+json" if method == "PATCH" else "application/json")
     for method in ["POST", "DELETE", "HEAD"]:
         for p in ["/", "/api", "/api/v1", "/api/v2", "/apis", "/apis/", "/apis/apps", "/apis/apps/v1", "/apis/apps/v2", "/apis/nope", "/openapi/v2", "/livez", "/readyz/ping", "/version/x", "/openid/v1/jwks", "/.well-known/openid-configuration",
-                  "/api/v1/watch/configmaps", "/api/v1/watch/namespaces/default/configmaps/x", "/api/v1/namespaces/default", "/api/v1/namespaces/default/configmaps", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews"]:
+                  "/api/v1/watch/configmaps", "/api/v1/watch/namespaces/default/configmaps/x", "/api/v1/namespaces/default", "/api/v1/namespaces/default/configmaps", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews", "/api/v1/namespaces/default/pods/none/status", "/api/v1/namespaces/default/pods/none/log",
+                  "/apis/apps/v1/namespaces/default/deployments/none/scale"]:
             d.both(f"{t.name}/{method} {p}", method, p, {"metadata": {"labels": {"x": "y"}}} if method == "POST" else None, skip_body=not p.startswith(("/livez", "/readyz", "/api/v2", "/apis/nope", "/apis/apps/v2", "/version", "/api/v1/watch")))
     for accept in ["application/*", "*/*;q=0.1", "text/html, application/json;q=0.5", "application/yaml;stream=watch", "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", "text/html"]:
         for p in ["/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/configmaps/none", "/api/v1/namespaces/default/pods/none/status", "/apis/apps/v1", "/api", "/apis", "/version"]:

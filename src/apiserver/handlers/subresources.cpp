@@ -9,6 +9,8 @@
 #include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
+#include <algorithm>
+
 namespace onebin::apiserver {
 
 using apimachinery::at_path;
@@ -296,6 +298,9 @@ Handling handle_subresource(RequestContext* c) {
   }
   if (c->info.name.empty()) co_return generic_not_found();
   if (c->served->namespaced() && c->info.ns.empty()) co_return generic_not_found();
+  auto verbs = k.subresource(sub)->verbs;
+  bool known = c->request.method != "HEAD" && std::find(verbs.begin(), verbs.end(), c->info.verb) != verbs.end();
+  if (!known && sub != "proxy" && !c->served->custom) co_return method_not_allowed();
   bool core_group = k.group.empty();
   if (sub == "proxy") co_return co_await handle_proxy(c);
   if (core_group && k.plural == "pods") {
