@@ -311,9 +311,14 @@ class Conformer {
       case Shape::Map: return entries(v, type.fields[0], path, depth + 1);
       case Shape::SchemaOrBool:
         if (v.is_boolean()) return {};
+        if (!v.is_object()) return bad_request("boolean or JSON schema expected");
         return object(v, *type.fields[1].message, path, depth + 1);
       default:  // an array of the second field's elements, or the schema
         if (v.is_array()) return elements(v, type.fields[1], path, depth + 1);
+        if (!v.is_object()) {  // upstream reads nothing of what is neither
+          v = nullptr;
+          return {};
+        }
         return object(v, *type.fields[0].message, path, depth + 1);
     }
   }

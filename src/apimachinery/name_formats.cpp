@@ -1,4 +1,5 @@
 // The formats that the tables name for texts (k8s-short-name and so on), by upstream's declarative validation.
+#include <onebin/apimachinery/format_errors.hpp>
 #include <onebin/apimachinery/names.hpp>
 
 #include <onebin/base/bytes.hpp>
@@ -43,14 +44,18 @@ NameProblems uuid(std::string_view v) {
   return {"must be a lowercase UUID in 8-4-4-4-12 format"};
 }
 
-NameProblems pool_name(std::string_view v) {
-  NameProblems out;
-  if (v.size() > 253) out.push_back("may not be more than 253 bytes");
+void add_problems(FieldErrors& out, const FieldPath& path, std::string_view part, NameProblems problems) {
+  for (auto& p : problems) out.push_back(field_invalid(path, std::string(part), std::move(p)));
+}
+
+FieldErrors pool_name(std::string_view v, const FieldPath& path) {
+  FieldErrors out;
+  if (v.size() > 253) out.push_back(field_too_long(path, 253));
   auto parts = split(v, '/');
   for (std::size_t i = 0; i < parts.size(); ++i) {
     auto segment = "segment " + std::to_string(i) + ": ";
-    if (parts[i].empty()) out.push_back(segment + "must not be empty");
-    else add(out, prefixed(segment, in_bytes(is_dns1123_subdomain(parts[i]))));
+    if (parts[i].empty()) out.push_back(field_invalid(path, std::string(v), segment + "must not be empty"));
+    else add_problems(out, path, parts[i], prefixed(segment, in_bytes(is_dns1123_subdomain(parts[i]))));
   }
   return out;
 }
@@ -65,15 +70,31 @@ NameProblems extended_resource(std::string_view v) {
   return out;
 }
 
-NameProblems fully_qualified(std::string_view v) {
-  auto slash = v.find('/');
-  if (slash == std::string_view::npos) return {"a fully qualified name must be a domain and a name separated by a slash"};
+void add_identifier(FieldErrors& out, const FieldPath& path, std::string_view id) {
+  if (id.size() > 32) out.push_back(field_too_long(path, 32));
+  add_problems(out, path, id, is_c_identifier(id));
+}
+
+// Of a name with more than one slash upstream checks nothing.
+FieldErrors fully_qualified(std::string_view v, const FieldPath& path) {
+  FieldErrors out;
+  auto parts = split(v, '/');
+  if (parts.size() == 1) {
+    add_identifier(out, path, v);
+    out.push_back(field_invalid(path, std::string(v), "a fully qualified name must be a domain and a name separated by a slash"));
+  } else if (parts.size() == 2) {
+    if (parts[0].size() > 63) out.push_back(field_too_long(path, 63));
+    if (parts[0].empty()) out.push_back(field_invalid(path, "", "prefix must not be empty"));
+    else add_problems(out, path, parts[0], prefixed("prefix: ", in_bytes(is_dns1123_subdomain(parts[0]))));
+    if (parts[1].empty()) out.push_back(field_invalid(path, "", "name must not be empty"));
+    else add_identifier(out, path, parts[1]);
+  }
+  return out;
+}
+
+NameProblems details(FieldErrors errors) {
   NameProblems out;
-  auto domain = v.substr(0, slash), name = v.substr(slash + 1);
-  if (domain.empty()) out.push_back("prefix must not be empty");
-  else add(out, prefixed("prefix: ", in_bytes(is_dns1123_subdomain(domain))));
-  if (name.empty()) out.push_back("name must not be empty");
-  else add(out, is_c_identifier(name));
+  for (auto& e : errors) out.push_back(std::move(e.detail));
   return out;
 }
 
@@ -88,10 +109,18 @@ NameProblems check_name_format(std::string_view format, std::string_view value) 
   if (format == "k8s-label-value") return is_valid_label_value(value);
   if (format == "k8s-path-segment-name") return is_valid_path_segment_name(value);
   if (format == "k8s-uuid") return uuid(value);
-  if (format == "k8s-resource-pool-name") return pool_name(value);
+  if (format == "k8s-resource-pool-name") return details(pool_name(value, {}));
   if (format == "k8s-extended-resource-name") return extended_resource(value);
-  if (format == "k8s-resource-fully-qualified-name") return fully_qualified(value);
+  if (format == "k8s-resource-fully-qualified-name") return details(fully_qualified(value, {}));
   return {};
+}
+
+FieldErrors check_format(std::string_view format, std::string_view value, const FieldPath& path) {
+  if (format == "k8s-resource-pool-name") return pool_name(value, path);
+  if (format == "k8s-resource-fully-qualified-name") return fully_qualified(value, path);
+  FieldErrors out;
+  add_problems(out, path, value, check_name_format(format, value));
+  return out;
 }
 
 }  // namespace onebin::apimachinery

@@ -1,4 +1,5 @@
 // What the schema tables state, checked.
+#include <onebin/apimachinery/format_errors.hpp>
 #include <onebin/apimachinery/schema.hpp>
 #include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
@@ -85,12 +86,12 @@ class Validator {
     }
   }
 
-  // A struct that a pointer leads to differs from none, and is compared as Go compares it.
+  // A struct that a pointer leads to differs from none, and structs are compared as Go compares them.
   static bool changed(const FieldSchema& f, const Document* value, const Document* old) {
     if (old && old->is_null()) old = nullptr;
-    bool built_in = f.is_message() && f.proto_number != 0 && f.cardinality == Cardinality::Optional;
-    if (built_in && !value != !old) return true;
-    return built_in && value ? !semantically_equal(*f.message, *value, *old) : !semantically_equal(value, old);
+    bool built_in = f.is_message() && f.proto_number != 0 && !f.is_list() && !f.is_map();
+    if (built_in && f.cardinality == Cardinality::Optional && !value != !old) return true;
+    return built_in && value && old ? !semantically_equal(*f.message, *value, *old) : !semantically_equal(value, old);
   }
 
   // Of a built-in kind, an absent value that is no pointer is Go's zero value, and that is there; empty texts and lists are
@@ -145,7 +146,7 @@ class Validator {
     const FieldRules& r = *f.rules;
     // Go's "not set", unless it is an item of a list or a pointer that is.
     bool closed = !r.enum_values.empty() && r.format != "k8s-open-enum";
-    bool pointer = (f.cardinality == Cardinality::Optional || f.cardinality == Cardinality::List) && closed;
+    bool pointer = (f.cardinality == Cardinality::Optional || f.cardinality == Cardinality::List) && (closed || !r.format.empty());
     if (value.empty() && !f.nonempty && f.proto_number != 0 && !pointer) return;
     if (closed) {
       bool known = false;
@@ -162,7 +163,7 @@ class Validator {
     if (r.min_length && n < *r.min_length) add(field_too_short(path(at), value, static_cast<int>(*r.min_length)));
     if (!r.pattern.empty() && !matches_pattern(r.pattern, value))
       add(field_invalid(path(at), value, "must match '" + std::string(r.pattern) + "'"));
-    for (auto& m : check_name_format(r.format, value)) add(field_invalid(path(at), value, std::move(m)));
+    if (!r.format.empty()) append(out_, check_format(r.format, value, path(at)));
   }
 
   void number(const FieldSchema& f, const Document& value, const Step& at) {

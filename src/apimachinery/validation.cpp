@@ -348,13 +348,17 @@ bool semantically_equal(const TypeSchema& type, const Document& a, const Documen
     const Document *x = typed::go_member(f, find_member(a, f.json_name)), *y = typed::go_member(f, find_member(b, f.json_name));
     bool here = x && !x->is_null(), there = y && !y->is_null();
     if (f.kind != FieldKind::Message || !here || !there) {
-      if (f.message && f.cardinality == Cardinality::Optional && here != there) return false;
+      if ((f.message || f.kind == FieldKind::Json) && f.cardinality == Cardinality::Optional && here != there) return false;
       if (!semantically_equal(x, y)) return false;
     } else if (x->is_array() && y->is_array()) {
       if (x->size() != y->size()) return false;
       for (std::size_t i = 0; i < x->size(); ++i)
         if (!semantically_equal(*f.message, (*x)[i], (*y)[i])) return false;
-    } else if (f.cardinality == Cardinality::Map ? !semantically_equal(x, y) : !semantically_equal(*f.message, *x, *y)) {
+    } else if (f.cardinality == Cardinality::Map) {
+      if (x->size() != y->size()) return false;
+      for (const auto& [key, v] : x->items())
+        if (const Document* other = find_member(*y, key); !other || !semantically_equal(*f.message, v, *other)) return false;
+    } else if (!semantically_equal(*f.message, *x, *y)) {
       return false;
     }
   }

@@ -209,8 +209,8 @@ class Model:
                 attributes[verb] = True
                 if verb == "nonempty":
                     attributes["required"] = True
-            elif verb == "optional":
-                attributes["required"] = False
+            elif verb in ("optional", "mutable"):
+                attributes["required" if verb == "optional" else "immutable"] = False
             elif verb in ("default", "min", "max", "minlength", "maxlength", "minitems", "maxitems", "pattern", "format", "description"):
                 attributes[verb] = value
             else:
