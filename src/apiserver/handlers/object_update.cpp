@@ -3,6 +3,7 @@
 
 #include "apiserver/errors.hpp"
 #include "apiserver/registry/disabled_fields.hpp"
+#include "apiserver/registry/warnings.hpp"
 #include "apiserver/respond.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
@@ -110,8 +111,12 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
     if (status) s.validate_status_update(w, object, *old, errors);
     else s.validate_update(w, object, *old, errors);
     if (!errors.empty()) co_return invalid_object(*served, object, errors);
-    if (status) s.warnings_on_status_update(w, object, *old);
-    else s.warnings_on_update(w, object, *old);
+    if (status) {
+      s.warnings_on_status_update(w, object, *old);
+      warn_of_status(w, *served->kind, object);
+    } else {
+      s.warnings_on_update(w, object, *old);
+    }
   }
   keep_times(object, *old);
   if (o->admission && c->core.security.admission.size()) {

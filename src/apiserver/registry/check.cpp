@@ -1,5 +1,7 @@
 #include "apiserver/registry/check.hpp"
 
+#include "apiserver/registry/addresses.hpp"
+
 #include <onebin/apimachinery/quantity.hpp>
 #include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
@@ -134,35 +136,46 @@ bool Network::strict_subset_of(const Network& other) const {
 
 std::string Network::to_string() const { return masked().to_string() + "/" + std::to_string(prefix); }
 
+std::optional<IpAddress> parse_address(std::string_view text) {
+  auto ip = IpAddress::parse(without_leading_zeros(text));
+  if (ip && mapped(*ip)) {
+    std::copy(ip->bytes.begin() + 12, ip->bytes.end(), ip->bytes.begin());
+    ip->v6 = false;
+  }
+  return ip;
+}
+
 std::optional<Network> parse_network(std::string_view text) {
   std::size_t slash = text.find('/');
   if (slash == std::string_view::npos) return std::nullopt;
-  auto ip = IpAddress::parse(without_leading_zeros(text.substr(0, slash)));
-  std::string_view bits = text.substr(slash + 1);
+  std::string_view address = text.substr(0, slash), bits = text.substr(slash + 1);
+  auto ip = IpAddress::parse(without_leading_zeros(address));
   if (!ip || bits.empty() || bits.size() > 4 || bits.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
   Network n{*ip, std::atoi(std::string(bits).c_str())};
   if (n.prefix > n.width()) return std::nullopt;
   return n;
 }
 
+bool is_standard_network(std::string_view cidr) {
+  std::size_t slash = cidr.find('/');
+  auto ip = IpAddress::parse(cidr.substr(0, slash));
+  return ip && !mapped(*ip) && (cidr[slash + 1] != '0' || slash + 2 == cidr.size());
+}
+
 void check_address(const Check& at, bool canonical) {
   std::string_view text = at.text();
-  auto ip = IpAddress::parse(without_leading_zeros(text));
+  auto ip = parse_address(text), exact = IpAddress::parse(text);
   if (!ip) return at.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-  std::size_t before = at.errors().size();
-  if (!IpAddress::parse(text)) at.invalid("must not have leading 0s");
-  if (mapped(*ip)) at.invalid("must not be an IPv4-mapped IPv6 address");
-  if (canonical && at.errors().size() == before && ip->to_string() != text) at.invalid("must be in canonical form (\"" + ip->to_string() + "\")");
+  if (!exact) return at.invalid("must not have leading 0s");
+  if (exact->v6 != ip->v6) return at.invalid("must not be an IPv4-mapped IPv6 address");
+  if (canonical && ip->to_string() != text) at.invalid("must be in canonical form (\"" + ip->to_string() + "\")");
 }
 
 void check_network(const Check& at, bool canonical) {
   std::string_view text = at.text();
   auto n = parse_network(text);
   if (!n) return at.invalid("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
-  std::size_t slash = text.find('/');
-  bool zeros = !IpAddress::parse(text.substr(0, slash)) || (text[slash + 1] == '0' && text.size() > slash + 2);
-  if (zeros) return at.invalid("must not have leading 0s in IP or prefix length");
-  if (mapped(n->base)) return at.invalid("must not have an IPv4-mapped IPv6 address");
+  if (!is_standard_network(text)) return at.invalid(mapped(n->base) ? "must not have an IPv4-mapped IPv6 address" : "must not have leading 0s in IP or prefix length");
   if (n->masked().bytes != n->base.bytes) return at.invalid("must not have bits set beyond the prefix length");
   if (canonical && n->to_string() != text) at.invalid("must be in canonical form (\"" + n->to_string() + "\")");
 }

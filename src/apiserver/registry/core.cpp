@@ -213,12 +213,18 @@ class NodeStrategy final : public Base {
   }
 };
 
-void validate_keys(const Document& o, const char* field, FieldErrors& errors, std::size_t& total) {
+// What base64 text stands for, in bytes.
+std::size_t decoded_size(std::string_view text) {
+  std::size_t padding = text.size() - std::min(text.size(), text.find_last_not_of('=') + 1);
+  return text.size() / 4 * 3 - std::min(padding, text.size() / 4 * 3);
+}
+
+void validate_keys(const Document& o, const char* field, bool encoded, FieldErrors& errors, std::size_t& total) {
   const Document& data = member(o, field);
   if (!data.is_object()) return;
   for (const auto& [key, value] : data.items()) {
     for (auto& m : apimachinery::is_config_map_key(key)) errors.push_back(field_invalid(FieldPath(field).key(key), key, m));
-    if (value.is_string()) total += value.get_ref<const std::string&>().size();
+    if (const auto* text = value.is_string() ? &value.get_ref<const std::string&>() : nullptr) total += encoded ? decoded_size(*text) : text->size();
   }
 }
 
@@ -236,10 +242,10 @@ class ConfigMapStrategy final : public Base {
   using Base::Base;
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     std::size_t total = 0;
-    validate_keys(o, "data", errors, total);
+    validate_keys(o, "data", false, errors, total);
     const Document& data = member(o, "data");
     const Document& binary = member(o, "binaryData");
-    validate_keys(o, "binaryData", errors, total);
+    validate_keys(o, "binaryData", true, errors, total);
     if (data.is_object() && binary.is_object())
       for (const auto& [key, value] : binary.items())
         if (data.contains(key)) errors.push_back(field_invalid(FieldPath("data").key(key), key, "duplicate of key present in binaryData"));
@@ -272,8 +278,8 @@ class SecretStrategy final : public Base {
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     std::size_t total = 0;
-    validate_keys(o, "data", errors, total);
-    if (total > kMaxData * 4 / 3) errors.push_back(field_too_long(FieldPath("data"), kMaxData));
+    validate_keys(o, "data", true, errors, total);
+    if (total > kMaxData) errors.push_back(field_too_long(FieldPath("data"), kMaxData));
     std::string type(string_at(o, "type"));
     const Document& data = member(o, "data");
     auto require = [&](const char* key) {

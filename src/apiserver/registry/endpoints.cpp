@@ -1,11 +1,13 @@
 // Endpoints and EndpointSlices.
 #include "apiserver/allocators.hpp"
+#include "apiserver/registry/addresses.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 #include "apiserver/registry/service_rules.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
+#include <onebin/base/bytes.hpp>
 
 #include <algorithm>
 #include <set>
@@ -18,7 +20,7 @@ using apimachinery::semantically_equal;
 using apimachinery::string_at;
 
 void validate_endpoint_ip(std::string_view text, const FieldPath& path, FieldErrors& errors) {
-  auto ip = IpAddress::parse(text);
+  auto ip = parse_address(text);
   std::string value(text);
   if (!ip) {
     errors.push_back(field_invalid(path, value, "must be a valid IP address"));
@@ -38,8 +40,6 @@ void validate_endpoint_ip(std::string_view text, const FieldPath& path, FieldErr
 namespace {
 
 const std::vector<std::string> kProtocols = {"SCTP", "TCP", "UDP"};
-
-constexpr const char* kNoAddress = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 
 void check_name(const Document& holder, const char* field, const FieldPath& path, FieldErrors& errors, apimachinery::NameProblems (*rule)(std::string_view)) {
   const Document* v = find_member(holder, field);
@@ -71,7 +71,7 @@ class EndpointsStrategy final : public Strategy {
  private:
   static void validate_address(const Document& a, const FieldPath& path, FieldErrors& errors) {
     std::string ip(string_at(a, "ip"));
-    if (!IpAddress::parse(ip)) errors.push_back(field_invalid(path.child("ip"), ip, kNoAddress));
+    check_address(Check(a, path, errors)["ip"], false);
     if (!string_at(a, "hostname").empty()) check_name(a, "hostname", path, errors, apimachinery::is_dns1123_label);
     check_name(a, "nodeName", path, errors, apimachinery::is_dns1123_subdomain);
     validate_endpoint_ip(ip, path.child("ip"), errors);
@@ -91,9 +91,14 @@ class EndpointsStrategy final : public Strategy {
 class EndpointSliceStrategy final : public Strategy {
  public:
   explicit EndpointSliceStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Strategy::prepare_for_create(c, o);
+    drop_topology(o);
+  }
   // Labels say whose endpoints these are: their changes count too.
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
     Strategy::prepare_for_update(c, o, old);
+    drop_topology(o);
     if (!semantically_equal(apimachinery::labels_of(o), apimachinery::labels_of(old))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
@@ -103,11 +108,19 @@ class EndpointSliceStrategy final : public Strategy {
   }
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     check_type(o, errors);
+    Check type = Check(o, FieldPath(), errors)["addressType"];
+    if (!type.empty() && type.text() != string_at(old, "addressType")) type.as(FieldPath("addressType")).one_of({"FQDN", "IPv4", "IPv6"});
     validate_ports(o, errors);
     if (!semantically_equal(find_member(o, "endpoints"), find_member(old, "endpoints"))) validate_endpoints(o, errors);
   }
 
  private:
+  // Which v1 reads only; and nothing that is stored has it.
+  static void drop_topology(Document& o) {
+    if (Document* list = find_member(o, "endpoints"); list && list->is_array())
+      for (auto& e : *list)
+        if (e.is_object()) e.erase("deprecatedTopology");
+  }
   static void check_type(const Document& o, FieldErrors& errors) {
     if (string_at(o, "addressType").empty()) errors.push_back(field_required(FieldPath("addressType")));
   }
@@ -145,28 +158,30 @@ class EndpointSliceStrategy final : public Strategy {
       std::size_t j = 0;
       for (const auto& a : addresses) validate_address(type, a.is_string() ? a.get<std::string>() : std::string(), path, j++, errors);
       check_name(e, "nodeName", at, errors, apimachinery::is_dns1123_subdomain);
-      if (const Document* topology = find_member(e, "deprecatedTopology")) {
-        if (topology->size() > 16) errors.push_back(field_too_many(at.child("deprecatedTopology"), static_cast<int>(topology->size()), 16));
-        apimachinery::append(errors, apimachinery::validate_labels(*topology, at.child("deprecatedTopology")));
-      }
       check_name(e, "hostname", at, errors, apimachinery::is_dns1123_label);
       validate_hints(member(e, "hints"), "forZones", at.child("hints"), errors, apimachinery::is_valid_label_value);
       validate_hints(member(e, "hints"), "forNodes", at.child("hints"), errors, apimachinery::is_dns1123_subdomain);
     }
   }
   static void validate_address(const std::string& type, const std::string& text, const FieldPath& path, std::size_t index, FieldErrors& errors) {
-    if (type == "FQDN") {
-      for (auto& m : apimachinery::is_dns1123_subdomain(text)) errors.push_back(field_invalid(path.index(index), text, m));
-      return;
-    }
+    FieldPath at = path.index(index);
+    if (type == "FQDN") return validate_domain(text, at, errors);
     if (type != "IPv4" && type != "IPv6") return;
-    auto ip = IpAddress::parse(text);
-    if (!ip) {
-      errors.push_back(field_invalid(path.index(index), text, kNoAddress));
-      return;
-    }
-    if (ip->v6 != (type == "IPv6")) errors.push_back(field_invalid(path, text, type == "IPv4" ? "must be an IPv4 address" : "must be an IPv6 address"));
-    validate_endpoint_ip(text, path.index(index), errors);
+    Document value = text;
+    std::size_t before = errors.size();
+    check_address(Check(value, at, errors), type == "IPv6");
+    if (errors.size() != before) return;
+    if (parse_address(text)->v6 != (type == "IPv6")) errors.push_back(field_invalid(path, text, type == "IPv4" ? "must be an IPv4 address" : "must be an IPv6 address"));
+    validate_endpoint_ip(text, at, errors);
+  }
+  static void validate_domain(std::string name, const FieldPath& at, FieldErrors& errors) {
+    if (name.empty()) return errors.push_back(field_required(at));
+    if (name.back() == '.') name.pop_back();
+    if (auto problems = apimachinery::is_dns1123_subdomain(name); !problems.empty()) return errors.push_back(field_invalid(at, name, join(problems, ",")));
+    auto labels = split(name, '.');
+    if (labels.size() < 2) return errors.push_back(field_invalid(at, name, "should be a domain with at least two segments separated by dots"));
+    for (const auto& label : labels)
+      if (auto problems = apimachinery::is_dns1123_label(label); !problems.empty()) return errors.push_back(field_invalid(at, label, join(problems, ",")));
   }
   static void validate_hints(const Document& hints, const char* list, const FieldPath& path, FieldErrors& errors, apimachinery::NameProblems (*rule)(std::string_view)) {
     const Document& items = each(hints, list);

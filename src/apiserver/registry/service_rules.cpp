@@ -1,3 +1,4 @@
+#include "apiserver/registry/addresses.hpp"
 #include "apiserver/registry/service_rules.hpp"
 
 #include "apiserver/registry/check.hpp"
@@ -8,6 +9,7 @@
 #include <onebin/base/bytes.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 namespace onebin::apiserver {
@@ -21,7 +23,7 @@ namespace {
 constexpr const char* kBalanced = "may only be used when `type` is 'LoadBalancer'";
 
 bool typed(const Document& spec, std::string_view type) { return string_at(spec, "type") == type; }
-bool headless(const Document& spec) { return string_at(spec, "clusterIP") == "None"; }
+bool headless(const Document& spec) { return each(spec, "clusterIPs").size() == 1 && each(spec, "clusterIPs")[0] == "None"; }
 bool external(const Document& spec) {
   return typed(spec, "NodePort") || typed(spec, "LoadBalancer") || (typed(spec, "ClusterIP") && !each(spec, "externalIPs").empty());
 }
@@ -85,17 +87,33 @@ void check_name_elsewhere(const Check& spec) {
     for (auto& m : apimachinery::is_dns1123_subdomain(text)) name.invalid_as(text, m);
 }
 
-void check_sources(const Document& service, const Check& spec, const Document* old) {
+std::optional<std::string_view> note_before(const Document* old, const char* name) {
+  const Document* v = old ? find_member(apimachinery::annotations_of(*old), name) : nullptr;
+  return v && v->is_string() ? std::optional<std::string_view>(v->get_ref<const std::string&>()) : std::nullopt;
+}
+
+void check_sources(const Document& service, const Document* old_service, const Check& spec) {
+  const Document* old = old_service ? &member(*old_service, "spec") : nullptr;
   Check ranges = spec["loadBalancerSourceRanges"].as(spec.path().child("LoadBalancerSourceRanges"));  // upstream's spelling
   bool balanced = spec["type"].is("LoadBalancer");
   if (ranges.size() && !balanced) ranges.forbidden(kBalanced);
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     Document text = std::string(trim(ranges[i].text()));
-    if (!held(old, "loadBalancerSourceRanges", ranges[i].value())) check_network(Check(text, ranges[i].path(), ranges.errors()), false);
+    bool known = false;
+    for (const auto& v : old ? each(*old, "loadBalancerSourceRanges") : Document()) known = known || (v.is_string() && trim(v.get_ref<const std::string&>()) == text.get_ref<const std::string&>());
+    if (!known) check_network(Check(text, ranges[i].path(), ranges.errors()), false);
   }
   constexpr const char* kAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
-  if (!ranges.size() && !balanced && find_member(apimachinery::annotations_of(service), kAnnotation))
-    ranges.as(FieldPath("metadata").child("annotations").key(kAnnotation)).forbidden(kBalanced);
+  const Document* note = find_member(apimachinery::annotations_of(service), kAnnotation);
+  if (ranges.size() || !note || !note->is_string()) return;
+  Check at = ranges.as(FieldPath("metadata").child("annotations").key(kAnnotation));
+  if (!balanced) at.forbidden(kBalanced);
+  std::string text(trim(note->get_ref<const std::string&>()));
+  if (text.empty() || note_before(old_service, kAnnotation) == note->get_ref<const std::string&>()) return;
+  for (const auto& part : split(text, ',')) {
+    Document range = std::string(trim(part));
+    check_network(Check(range, at.path(), at.errors()), false);
+  }
 }
 
 void check_balancer(const Check& spec) {
@@ -135,19 +153,37 @@ void check_affinity(const Check& spec) {
   }
 }
 
-// What a service has it keeps: its first address and family, and the number that its health is asked at.
+// Of a list that holds one thing a family, the first is there for good; the second goes only by a policy that says so.
+void check_families_kept(const Document& spec, const Document& was, const char* list, const char* what, FieldErrors& errors) {
+  bool addresses = std::string_view(list) == "clusterIPs";
+  FieldPath path("spec"), at = path.child(list);
+  const Document &now = each(spec, list), &before = each(was, list);
+  constexpr const char* kFixed = "may not change once set";
+  // Upstream shows addresses where families changed.
+  const Document& shown = addresses || now.size() == before.size() ? now : each(spec, "clusterIPs");
+  bool first_changed = !now.empty() && !before.empty() && now[0] != before[0];
+  if (now.size() == before.size()) {
+    for (std::size_t i = 0; i < now.size(); ++i)
+      if (now[i] != before[i]) errors.push_back(field_invalid(at.index(addresses ? i : 0), now, kFixed));
+    return;
+  }
+  if (now.size() < before.size() && each(spec, "clusterIPs").empty()) errors.push_back(field_invalid(at.index(0), now, "primary " + std::string(what) + " can not be unset"));
+  if (first_changed) errors.push_back(field_invalid(at.index(0), shown, kFixed));
+  if (now.size() < before.size() && now.size() == 1 && string_at(spec, "ipFamilyPolicy") != "SingleStack")
+    errors.push_back(field_invalid(path.child("ipFamilyPolicy"), member(spec, "ipFamilyPolicy"), "must be set to 'SingleStack' when releasing the secondary " + std::string(what)));
+}
+
+// What a service has it keeps: its addresses and families, its class, and the number that its health is asked at.
 void check_changes(const Document& spec, const Document& was, FieldErrors& errors) {
   FieldPath path("spec");
-  const Document &now = each(spec, "clusterIPs"), &before = each(was, "clusterIPs");
-  if (!typed(spec, "ExternalName") && !typed(was, "ExternalName") && !(headless(spec) && headless(was))) {
-    if (!before.empty() && now.empty()) errors.push_back(field_invalid(path.child("clusterIPs").index(0), now, "primary clusterIP can not be unset"));
-    else if (!before.empty() && now[0] != before[0]) errors.push_back(field_invalid(path.child("clusterIPs").index(0), now, "may not change once set"));
-    else if (before.size() == 2 && now.size() == 2 && now[1] != before[1]) errors.push_back(field_invalid(path.child("clusterIPs").index(1), now, "may not change once set"));
+  if (!typed(spec, "ExternalName") && !typed(was, "ExternalName")) {
+    if (!(headless(spec) && headless(was))) check_families_kept(spec, was, "clusterIPs", "clusterIP", errors);
+    if (!headless(spec) && !headless(was)) check_families_kept(spec, was, "ipFamilies", "ipFamily", errors);
   }
   const Document &a = member(spec, "healthCheckNodePort"), &b = member(was, "healthCheckNodePort");
   bool both = true;
   for (const Document* s : {&spec, &was}) both = both && typed(*s, "LoadBalancer") && string_at(*s, "externalTrafficPolicy") == "Local";
-  if (typed(spec, "LoadBalancer") && typed(was, "LoadBalancer") && string_at(spec, "loadBalancerClass") != string_at(was, "loadBalancerClass"))
+  if (typed(spec, "LoadBalancer") && typed(was, "LoadBalancer") && member(spec, "loadBalancerClass") != member(was, "loadBalancerClass"))
     errors.push_back(field_invalid(path.child("loadBalancerClass"), find_member(spec, "loadBalancerClass") ? spec["loadBalancerClass"] : Document(), "may not change once set"));
   if (both && a != b) errors.push_back(field_forbidden(path.child("healthCheckNodePort"), "field is immutable"));
 }
@@ -197,6 +233,11 @@ void validate_service(const Document& service, const Document* old, FieldErrors&
   const Document& value = member(service, "spec");
   const Document* was = old ? &member(*old, "spec") : nullptr;
   if (was) check_changes(value, *was, errors);
+  const Document& notes = apimachinery::annotations_of(service);
+  constexpr const char *kHints = "service.kubernetes.io/topology-aware-hints", *kMode = "service.kubernetes.io/topology-mode";
+  const Document *hints = find_member(notes, kHints), *mode = find_member(notes, kMode);
+  if (hints && mode && *hints != *mode)
+    errors.push_back(field_invalid(FieldPath("metadata").child("annotations").key(kMode), *mode, std::string("must match annotations[") + kHints + "] when both are specified"));
   Check spec(value, FieldPath("spec"), errors);
   for (const char* type : {"LoadBalancer", "NodePort"})
     if (spec["type"].is(type) && headless(value)) spec["clusterIPs"].as(spec.path().child("clusterIPs").index(0)).invalid_as("None", "may not be set to 'None' for " + std::string(type) + " services");
@@ -213,7 +254,7 @@ void validate_service(const Document& service, const Document* old, FieldErrors&
     if (errors.size() == before) validate_endpoint_ip(text, outside[i].path(), errors);
   }
   check_port_numbers(spec);
-  check_sources(service, spec, was);
+  check_sources(service, old, spec);
   check_balancer(spec);
   check_policies(spec);
 }
@@ -233,7 +274,7 @@ void validate_service_status(const Document& service, const Document& old, Field
     else if (mode.set()) mode.one_of({"Proxy", "VIP"});
     if (name.empty()) continue;
     host.format(apimachinery::is_dns1123_subdomain);
-    if (IpAddress::parse(name)) host.invalid("must be a DNS name, not an IP address");
+    if (parse_address(name)) host.invalid("must be a DNS name, not an IP address");
   }
 }
 

@@ -1,6 +1,7 @@
 #include "apiserver/registry/warnings.hpp"
 
 #include "apiserver/allocators.hpp"
+#include "apiserver/registry/addresses.hpp"
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
@@ -51,18 +52,26 @@ void warn_of_node_term(const WriteContext& c, const Document& term, const FieldP
 }
 
 void warn_of_ip(const WriteContext& c, const FieldPath& path, std::string_view ip) {
-  auto parsed = IpAddress::parse(ip);
-  if (!parsed || !parsed->v6) return;
-  std::string canonical = parsed->to_string();
-  bool mapped = true;
-  for (int i = 0; i < 12; ++i) mapped = mapped && parsed->bytes[static_cast<std::size_t>(i)] == (i < 10 ? 0 : 0xff);
-  if (mapped) {
-    std::string v4;
-    for (std::size_t i = 12; i < 16; ++i) v4 += (v4.empty() ? "" : ".") + std::to_string(parsed->bytes[i]);
-    c.warn(path.text() + ": non-standard IP address " + go_quote(ip) + " is invalid: use " + go_quote(v4));
-  } else if (canonical != ip) {
-    c.warn(path.text() + ": IPv6 address " + go_quote(ip) + " should be in RFC 5952 canonical format (" + go_quote(canonical) + ")");
-  }
+  auto read = parse_address(ip), exact = IpAddress::parse(ip);
+  if (!read) return;
+  std::string canonical = read->to_string();
+  if (!exact || exact->v6 != read->v6) c.warn(path.text() + ": non-standard IP address " + go_quote(ip) + " is invalid: use " + go_quote(canonical));
+  else if (read->v6 && canonical != ip) c.warn(path.text() + ": IPv6 address " + go_quote(ip) + " should be in RFC 5952 canonical format (" + go_quote(canonical) + ")");
+}
+
+void warn_of_network(const WriteContext& c, const FieldPath& path, std::string_view cidr) {
+  auto n = parse_network(cidr);
+  if (!n) return;
+  std::string at = path.text(), quoted = go_quote(cidr), canonical = go_quote(n->to_string());
+  bool odd = false;
+  auto warn = [&](const std::string& what) {
+    c.warn(at + ": " + what);
+    odd = true;
+  };
+  if (n->masked().bytes != n->base.bytes)
+    warn("CIDR value " + quoted + " is ambiguous in this context (should be " + canonical + " or " + go_quote(n->base.to_string() + "/" + std::to_string(n->width())) + "?)");
+  if (!is_standard_network(cidr)) warn("non-standard CIDR value " + quoted + " is invalid: use " + canonical);
+  if (!odd && n->base.v6 && n->to_string() != cidr) warn("IPv6 CIDR value " + quoted + " should be in RFC 5952 canonical format (" + canonical + ")");
 }
 
 namespace {
@@ -162,6 +171,9 @@ void of_service(const WriteContext& c, const Document& o, const Document*) {
   warn_of_ips("externalIPs");
   if (external_ips && !headless && !external_name) c.warn("spec.externalIPs is deprecated and may no longer be implemented in some clusters");
   if (!string_at(spec, "loadBalancerIP").empty()) warn_of_ip(c, kSpec.child("loadBalancerIP"), string_at(spec, "loadBalancerIP"));
+  std::size_t i = 0;
+  for (const auto& range : each(spec, "loadBalancerSourceRanges"))
+    if (range.is_string()) warn_of_network(c, kSpec.child("loadBalancerSourceRanges").index(i++), range.get_ref<const std::string&>());
   if (external_name && external_ips) c.warn("spec.externalIPs is ignored when spec.type is \"ExternalName\"");
   if (!external_name && !string_at(spec, "externalName").empty()) c.warn("spec.externalName is ignored when spec.type is not \"ExternalName\"");
   if (string_at(spec, "trafficDistribution") == "PreferClose") c.warn("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
@@ -214,6 +226,21 @@ void of_claim(const WriteContext& c, const Document& o, const Document*) {
   if (notes.is_object() && notes.contains(kClass))
     c.warn(FieldPath("metadata").child("annotations").key(kClass).text() + ": deprecated since v1.8; use \"storageClassName\" attribute instead");
   warn_of_claim_spec(c, member(o, "spec"), kSpec);
+}
+
+void of_network_policy(const WriteContext& c, const Document& o, const Document*) {
+  for (auto [rules, peers] : {std::pair{"ingress", "from"}, {"egress", "to"}}) {
+    const Document& list = each(member(o, "spec"), rules);
+    for (std::size_t i = 0; i < list.size(); ++i)
+      for (std::size_t j = 0; j < each(list[i], peers).size(); ++j) {
+        const Document& block = member(each(list[i], peers)[j], "ipBlock");
+        FieldPath at = kSpec.child(rules).index(i).child(peers).index(j).child("ipBlock");
+        warn_of_network(c, at.child("cidr"), string_at(block, "cidr"));
+        std::size_t k = 0;
+        for (const auto& e : each(block, "except"))
+          if (e.is_string()) warn_of_network(c, at.child("except").index(k++), e.get_ref<const std::string&>());
+      }
+  }
 }
 
 void of_node(const WriteContext& c, const Document& o, const Document*) {
@@ -294,9 +321,21 @@ constexpr Entry kEntries[] = {
     {"", "PersistentVolume", of_persistent_volume}, {"", "PersistentVolumeClaim", of_claim}, {"", "Node", of_node}, {"", "ResourceQuota", of_resource_quota},
     {"", "ServiceAccount", of_service_account}, {"", "Secret", of_secret}, {"apps", "Deployment", of_workload}, {"apps", "ReplicaSet", of_workload}, {"apps", "DaemonSet", of_daemon_set},
     {"apps", "StatefulSet", of_stateful_set}, {"batch", "Job", of_job}, {"batch", "CronJob", of_cron_job}, {"discovery.k8s.io", "EndpointSlice", of_endpoint_slice},
-    {"node.k8s.io", "RuntimeClass", of_runtime_class}, {"storage.k8s.io", "StorageClass", of_storage_class}, {"storage.k8s.io", "CSIStorageCapacity", of_storage_capacity}};
+    {"node.k8s.io", "RuntimeClass", of_runtime_class}, {"storage.k8s.io", "StorageClass", of_storage_class}, {"storage.k8s.io", "CSIStorageCapacity", of_storage_capacity},
+    {"networking.k8s.io", "NetworkPolicy", of_network_policy}};
 
 }  // namespace
+
+void warn_of_status(const WriteContext& c, const KindSchema& kind, const Document& object) {
+  const Document& status = member(object, "status");
+  if (kind.kind != "Service" && kind.kind != "Ingress") return;
+  FieldPath path = FieldPath("status").child("loadBalancer").child("ingress");
+  std::size_t i = 0;
+  for (const auto& at : each(member(status, "loadBalancer"), "ingress")) {
+    if (std::string_view ip = string_at(at, "ip"); !ip.empty()) warn_of_ip(c, path.index(i), ip);
+    ++i;
+  }
+}
 
 KindWarnings find_warnings(std::string_view group, std::string_view kind) {
   for (const auto& e : kEntries)
