@@ -1,10 +1,12 @@
 // networking.k8s.io: Ingress, IngressClass, NetworkPolicy, ServiceCIDR, IPAddress.
+#include "apiserver/registry/addresses.hpp"
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/selectors.hpp>
+#include <onebin/apimachinery/validation.hpp>
 
 #include <algorithm>
 
@@ -92,6 +94,7 @@ class NetworkPolicyStrategy final : public Strategy {
       for (const auto& r : each(member(old, "spec"), rules))
         for (const auto& p : each(r, peers)) {
           const Document& block = member(p, "ipBlock");
+          if (!block.is_object()) continue;
           known.emplace_back(string_at(block, "cidr"));
           for (const auto& e : each(block, "except"))
             if (e.is_string()) known.push_back(e.get<std::string>());
@@ -189,7 +192,7 @@ class IngressStrategy final : public Strategy {
       if (!ip.empty() && !known) check_address(ip, false);
       if (host.empty()) continue;
       host.format(apimachinery::is_dns1123_subdomain);
-      if (IpAddress::parse(host.text())) host.invalid("must be a DNS name, not an IP address");
+      if (parse_address(host.text())) host.invalid("must be a DNS name, not an IP address");
     }
   }
 
@@ -208,7 +211,7 @@ class IngressStrategy final : public Strategy {
     for (std::size_t i = 0; i < rules.size(); ++i) {
       Check host = rules[i]["host"], http = rules[i]["http"];
       if (!host.empty()) {
-        if (IpAddress::parse(host.text())) host.invalid("must be a DNS name, not an IP address");
+        if (parse_address(host.text())) host.invalid("must be a DNS name, not an IP address");
         check_host(host);
       }
       if (!http.set()) continue;
@@ -297,6 +300,12 @@ class IpAddressStrategy final : public Strategy {
     if (!ref["group"].empty()) ref["group"].format(apimachinery::is_dns1123_subdomain);
     for (const char* f : {"resource", "name", "namespace"})
       if (!ref[f].empty()) ref[f].format(path_segment);
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    const auto& type = *kind->type->field("spec")->message->field("parentRef")->message;
+    const Document &now = apimachinery::at_path(o, {"spec", "parentRef"}), &before = apimachinery::at_path(old, {"spec", "parentRef"});
+    if (!apimachinery::semantically_equal(type, now, before)) errors.push_back(field_invalid(FieldPath("spec").child("parentRef"), now, "field is immutable"));
   }
 };
 

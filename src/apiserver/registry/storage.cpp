@@ -2,6 +2,7 @@
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/registry/volumes.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/selectors.hpp>
@@ -57,6 +58,8 @@ void check_topologies(const Check& terms) {
       if (expressions.count(std::string(key.text()))) key.duplicate();
       expressions[std::string(key.text())] = std::move(set);
     }
+    // Upstream compares with as many empty terms as there are terms.
+    if (expressions.empty()) list.duplicate_of("");
     for (const auto& other : seen)
       if (other == expressions) list.duplicate_of("");
     seen.push_back(std::move(expressions));
@@ -119,9 +122,16 @@ class VolumeAttachmentStrategy final : public StorageStrategy {
     if (!volume.set() && !spec_inline.set()) source.required(kOne);
     else if (volume.set() && spec_inline.set()) source.forbidden(kOne);
     else if (volume.set() && volume.empty()) volume.required("must specify non empty persistentVolumeName");
+    else if (spec_inline.set()) validate_volume_spec(spec_inline.value(), spec_inline.path(), errors, true);
     spec["nodeName"].named(apimachinery::name_is_dns_subdomain);
     check_attachment_status(Check(member(o, "status"), FieldPath("status"), errors));
     if (volume.set()) volume.named(apimachinery::name_is_dns_subdomain);
+  }
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    // A spec that has changed is told of by the tables, which then say no more of it.
+    if (!semantically_equal(*kind->type->field("spec")->message, member(o, "spec"), member(old, "spec")))
+      check_csi_driver_name(Check(member(o, "spec"), FieldPath("spec"), errors)["attacher"]);
   }
   void validate_status_update(WriteContext& c, const Document& o, const Document&, FieldErrors& errors) const override { validate(c, o, errors); }
 };
@@ -132,8 +142,12 @@ class CsiNodeStrategy final : public StorageStrategy {
  public:
   using StorageStrategy::StorageStrategy;
   // Health of volumes is told behind a feature that is off.
-  void prepare_for_create(WriteContext&, Document& o) const override { o.erase("status"); }
+  void prepare_for_create(WriteContext&, Document& o) const override {
+    o.erase("status");
+    forget_nothing(o);
+  }
   void prepare_for_update(WriteContext&, Document& o, const Document& old) const override {
+    forget_nothing(o);
     if (const Document* status = find_member(old, "status")) o["status"] = *status;
     else o.erase("status");
   }
@@ -169,8 +183,14 @@ class CsiNodeStrategy final : public StorageStrategy {
         Document a = before, b = now;
         a.erase("allocatable");
         b.erase("allocatable");
-        if (!semantically_equal(a, b)) errors.push_back(field_invalid(FieldPath("spec").child("drivers"), b, "field is immutable"));
+        if (!semantically_equal(*kind->type->field("spec")->message->field("drivers")->message, a, b)) errors.push_back(field_invalid(FieldPath("spec").child("drivers"), b, "field is immutable"));
       }
+  }
+
+ private:
+  // A list with nothing in it is none once it is stored.
+  static void forget_nothing(Document& o) {
+    if (Document* spec = find_member(o, "spec"); spec && spec->is_object() && each(*spec, "drivers").empty()) spec->erase("drivers");
   }
 };
 
