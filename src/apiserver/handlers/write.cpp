@@ -3,6 +3,7 @@
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/objects.hpp"
 #include "apiserver/handlers/patch.hpp"
+#include "apiserver/registry/resource_devices.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 
@@ -23,6 +24,7 @@ Handling handle_create(RequestContext* c) {
   Result<Document> object = co_await read_object(c, served->kind);
   if (!object) co_return object.status();
   apply_all_defaults(*served, *object);
+  stamp_device_taints(*served->kind, *object, c->now);
   CreateOptions o;
   o.tracking.manager = manager_of(*c);
   o.options = &*options;
@@ -65,6 +67,7 @@ Handling put_object(RequestContext* c, std::string subresource) {
   Result<Document> object = co_await read_object(c, served->kind);
   if (!object) co_return object.status();
   apply_all_defaults(*served, *object);
+  stamp_device_taints(*served->kind, *object, c->now);
   Status named = check_url_name(*c, *served, *object);
   if (!named) co_return named;
   drop_repeated_owners(*c, *object, false);
@@ -122,6 +125,7 @@ Handling patch_object(RequestContext* c, std::string subresource) {
       return conflict(served->kind->plural, c->info.name, "uid mismatch: the provided object specified uid " + std::string(uid) + ", and no existing object was found", served->kind->group);
     if (Status s = check_url_name(*c, *served, *made); !s) return s;
     apply_all_defaults(*served, *made);
+    stamp_device_taints(*served->kind, *made, c->now);
     return made;
   };
   Result<Written> w = co_await update_object(c, served, std::move(o));

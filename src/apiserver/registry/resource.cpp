@@ -1,14 +1,19 @@
 // resource.k8s.io (dynamic resource allocation). Expressions of selectors are bounded here and compiled by whoever allocates.
+#include "apiserver/registry/addresses.hpp"
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/registry/volumes.hpp"
+#include "apiserver/registry/resource_devices.hpp"
 
+#include <onebin/api/core_v1.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace onebin::apiserver {
@@ -19,14 +24,6 @@ using apimachinery::semantically_equal;
 using apimachinery::string_at;
 
 namespace {
-
-void check_unique(const Check& list, const char* key) {
-  std::set<std::string> seen;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    std::string name((key ? list[i][key] : list[i]).text());
-    if (!seen.insert(name).second) (key ? list[i][key] : list[i]).as(list[i].path()).duplicate_of(name);
-  }
-}
 
 void check_pool_name(const Check& name) {
   if (!name.need()) return;
@@ -72,33 +69,42 @@ void check_selectors(const Check& list) {
 }
 
 void check_toleration(const Check& t) {
-  bool exists = t["operator"].is("Exists");
-  if (exists && !t["value"].empty()) t["value"].invalid("must be empty for operator `Exists`");
-  if (!exists && t["key"].empty() && t["operator"].is("Equal")) t["operator"].invalid("must be `Exists` when `key` is empty");
-  if (!t["value"].empty()) t["value"].format(apimachinery::is_valid_label_value);
+  if (t["operator"].is("Exists")) {
+    if (!t["value"].empty()) t["value"].invalid("must be empty for operator `Exists`");
+  } else if (t["operator"].is("Equal")) {
+    t["value"].format(apimachinery::is_valid_label_value);
+  }
+}
+
+void check_tolerations_of(const Check& list) {
+  for (std::size_t i = 0; i < list.size(); ++i) check_toleration(list[i]);
 }
 
 // The members that `exactly` and an item of `firstAvailable` have in common.
 void check_device_request(const Check& r, bool alternative) {
-  Check name = r["deviceClassName"], mode = r["allocationMode"], count = r["count"], tolerations = r["tolerations"];
-  if (name.need() && !alternative) name.format(apimachinery::is_dns1123_subdomain);
+  Check name = r["deviceClassName"], mode = r["allocationMode"], count = r["count"];
+  if (!alternative && name.need()) name.format(apimachinery::is_dns1123_subdomain);
   check_selectors(r["selectors"]);
   if (mode.is("All")) {
     if (count.number() != 0) count.invalid("must not be specified when allocationMode is 'All'");
   } else if (mode.is("ExactCount") && count.number() <= 0) {
     count.invalid_as(count.number(), "must be greater than zero");
   }
-  for (std::size_t i = 0; i < tolerations.size(); ++i) check_toleration(tolerations[i]);
+  check_tolerations_of(r["tolerations"]);
+}
+
+// JSON of a driver's own: an object.
+void check_raw(const Check& raw) {
+  if (raw.value().dump().size() > 10240) raw.too_long(10240);
+  else if (!raw.value().is_object()) raw.invalid_as("<value omitted>", "must be a valid JSON object");
 }
 
 void check_configuration(const Check& c) {
   Check opaque = c["opaque"];
   if (!opaque.set()) return opaque.required();
-  opaque["driver"].need();
   Check parameters = opaque["parameters"];
   if (!parameters.set()) parameters.required();
-  else if (!parameters.value().is_object()) parameters.invalid_as("<value omitted>", "must be a valid JSON object");
-  else if (parameters.value().dump().size() > 10240) parameters.too_long(10240);
+  else check_raw(parameters);
 }
 
 void check_claim_spec(const Check& spec) {
@@ -116,12 +122,12 @@ void check_claim_spec(const Check& spec) {
         first[j]["name"].format(apimachinery::is_dns1123_label);
         check_device_request(first[j], true);
       }
-      check_unique(first, "name");
+      check_unique_items(first, {"name"});
     } else {
       r.required("exactly one of `exactly` or `firstAvailable` is required");
     }
   }
-  check_unique(requests, "name");
+  check_unique_items(requests, {"name"});
   for (std::size_t i = 0; i < constraints.size(); ++i) {
     check_request_references(constraints[i]["requests"], names);
     if (!constraints[i]["matchAttribute"].set() && !constraints[i]["distinctAttribute"].set())
@@ -130,6 +136,51 @@ void check_claim_spec(const Check& spec) {
   for (std::size_t i = 0; i < config.size(); ++i) {
     check_request_references(config[i]["requests"], names);
     check_configuration(config[i]);
+  }
+}
+
+void check_skipped(const Check& list) {
+  std::set<std::string_view> all;
+  for (std::size_t i = 0; i < list.size(); ++i) all.insert(list[i].text());
+  if (all.count("NodePrepareResources") && !all.count("NodeUnprepareResources") && !all.count("*"))
+    list.invalid("NodePrepareResources cannot be skipped unless NodeUnprepareResources is also skipped");
+}
+
+// Devices in use by others are for those whom the namespace's label allows it.
+void check_admin_access(WriteContext& c, const Document& o, const FieldPath& path, FieldErrors& errors) {
+  constexpr const char* kLabel = "resource.kubernetes.io/admin-access";
+  std::string ns(apimachinery::namespace_of(o));
+  auto found = c.lister ? c.lister->get<api::core::v1::Namespace>("", ns) : std::nullopt;
+  if (found)
+    for (const auto& [key, value] : found->metadata.labels)
+      if (key == kLabel && value == "true") return;
+  errors.push_back(field_forbidden(path, "admin access to devices requires the `" + std::string(kLabel) + ": true` label on the containing namespace"));
+}
+
+void check_admin_requests(WriteContext& c, const Document& o, const Document& spec, FieldErrors& errors) {
+  std::size_t i = 0;
+  for (const auto& r : each(member(spec, "devices"), "requests")) {
+    if (apimachinery::bool_at(member(r, "exactly"), "adminAccess"))
+      return check_admin_access(c, o, FieldPath("spec").child("devices").child("requests").index(i).child("adminAccess"), errors);
+    ++i;
+  }
+}
+
+Document* array_in(Document& holder, const char* name) {
+  Document* v = find_member(holder, name);
+  return v && v->is_array() ? v : nullptr;
+}
+
+// Attributes that a claim derives are a feature that is off.
+void drop_derived(Document& spec) {
+  Document* devices = find_member(spec, "devices");
+  Document* requests = devices ? array_in(*devices, "requests") : nullptr;
+  if (!requests) return;
+  for (auto& r : *requests) {
+    if (Document* exactly = find_member(r, "exactly"); exactly && exactly->is_object()) exactly->erase("derivedAttributes");
+    if (Document* first = array_in(r, "firstAvailable"))
+      for (auto& s : *first)
+        if (s.is_object()) s.erase("derivedAttributes");
   }
 }
 
@@ -154,7 +205,18 @@ class ClaimStrategy final : public Strategy {
   void set_defaults(Document& o) const override {
     if (Document* spec = find_member(o, "spec")) default_claim_spec(*spec);
   }
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check_claim_spec(Check(member(o, "spec"), FieldPath("spec"), errors)); }
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Strategy::prepare_for_create(c, o);
+    drop_derived(apimachinery::object_at(o, "spec"));
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    drop_derived(apimachinery::object_at(o, "spec"));
+  }
+  void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
+    check_admin_requests(c, o, member(o, "spec"), errors);
+    check_claim_spec(Check(member(o, "spec"), FieldPath("spec"), errors));
+  }
   // The spec doesn't change, so there is nothing to say of it.
   void validate_update(WriteContext&, const Document&, const Document&, FieldErrors&) const override {}
 
@@ -172,23 +234,29 @@ class ClaimStrategy final : public Strategy {
     else *devices = std::move(kept);
   }
 
-  void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+  void validate_status_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     Check status(member(o, "status"), FieldPath("status"), errors);
+    if (auto i = admin_result(old); !i)
+      if (i = admin_result(o); i)
+        check_admin_access(c, o, FieldPath("status").child("allocation").child("devices").child("results").index(*i).child("adminAccess"), errors);
     const Document& before = member(old, "status");
     Check reserved = status["reservedFor"], devices = status["devices"], allocation = status["allocation"];
     for (std::size_t i = 0; i < reserved.size(); ++i)
       for (const char* f : {"resource", "name", "uid"}) reserved[i][f].need();
-    check_unique(reserved, "uid");
-    std::set<std::string> held = allocated(status.value()), seen;
+    check_unique_items(reserved, {"uid"});
+    check_unique_items(devices, {"driver", "device", "pool", "shareID"});
+    std::set<std::string> held = allocated(status.value());
     for (std::size_t i = 0; i < devices.size(); ++i) {
       Check d = devices[i];
       check_csi_driver_name(d["driver"]);
       check_pool_name(d["pool"]);
       d["device"].format(apimachinery::is_dns1123_label);
-      if (!held.count(id(d.value()))) d.invalid_as(id(d.value()), "must be an allocated device in the claim");
+      if (!held.count(id(d.value()))) d.invalid_as(Document{{"device", id(d.value())}}, "must be an allocated device in the claim");
       d.add(apimachinery::validate_conditions(d["conditions"].value(), d["conditions"].path()));
       if (d["conditions"].size() > 8) d["conditions"].too_many(8);
-      if (!seen.insert(id(d.value())).second) d.duplicate_of(id(d.value()));
+      if (d["data"].set()) check_raw(d["data"]);
+      Check ips = d["networkData"]["ips"];
+      for (std::size_t j = 0; j < ips.size(); ++j) check_interface_address(ips[j]);
     }
     if (!reserved.empty() && !allocation.set()) reserved.forbidden("may not be specified when `allocated` is not set");
     else if (!reserved.empty() && !apimachinery::deletion_timestamp_of(o).empty()) {
@@ -206,6 +274,23 @@ class ClaimStrategy final : public Strategy {
   }
 
  private:
+  static std::optional<std::size_t> admin_result(const Document& o) {
+    std::size_t i = 0;
+    for (const auto& r : each(apimachinery::at_path(o, {"status", "allocation", "devices"}), "results")) {
+      if (apimachinery::bool_at(r, "adminAccess")) return i;
+      ++i;
+    }
+    return std::nullopt;
+  }
+  // "192.168.1.5/24": an address and its subnet's length, as they are written best.
+  static void check_interface_address(const Check& at) {
+    auto n = parse_network(at.text());
+    if (!n) return at.invalid("must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)");
+    auto ip = parse_address(at.text().substr(0, at.text().find('/')));
+    int prefix = n->base.v6 && !ip->v6 && n->prefix > 32 ? n->prefix - 96 : n->prefix;
+    std::string canonical = ip->to_string() + "/" + std::to_string(prefix);
+    if (canonical != at.text()) at.invalid("must be in canonical form (\"" + canonical + "\")");
+  }
   static std::string id(const Document& d) {
     std::string out = std::string(string_at(d, "driver")) + "/" + std::string(string_at(d, "pool")) + "/" + std::string(string_at(d, "device"));
     std::string_view share = string_at(d, "shareID");
@@ -220,10 +305,12 @@ class ClaimStrategy final : public Strategy {
     Check results = allocation["devices"]["results"], config = allocation["devices"]["config"];
     for (std::size_t i = 0; i < results.size(); ++i) {
       check_request_reference(results[i]["request"], names);
-      results[i]["driver"].need();
-      results[i]["pool"].need();
       results[i]["device"].format(apimachinery::is_dns1123_label);
+      check_binding(results[i]);
+      check_tolerations_of(results[i]["tolerations"]);
+      check_skipped(results[i]["skipNodeOperations"]);
     }
+    if (Check nodes = allocation["nodeSelector"]; nodes.set()) validate_node_selector(nodes.value(), nodes.path(), nodes.errors());
     for (std::size_t i = 0; i < config.size(); ++i) {
       check_request_references(config[i]["requests"], names);
       check_configuration(config[i]);
@@ -238,11 +325,23 @@ class ClaimTemplateStrategy final : public Strategy {
     if (Document* spec = find_member(o, "spec"))
       if (Document* inner = find_member(*spec, "spec")) default_claim_spec(*inner);
   }
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+  void prepare_for_create(WriteContext& c, Document& o) const override {
+    Strategy::prepare_for_create(c, o);
+    drop_derived(apimachinery::object_at(apimachinery::object_at(o, "spec"), "spec"));
+  }
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    drop_derived(apimachinery::object_at(apimachinery::object_at(o, "spec"), "spec"));
+  }
+  void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
+    check_admin_requests(c, o, member(member(o, "spec"), "spec"), errors);
+    check_template_metadata(Check(member(o, "spec"), FieldPath("spec"), errors)["metadata"]);
     check_claim_spec(Check(member(o, "spec"), FieldPath("spec"), errors)["spec"]);
   }
-  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
-    Check(member(o, "spec"), FieldPath("spec"), errors).unchanged(Check(member(old, "spec"), FieldPath("spec"), errors));
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    if (!semantically_equal(*kind->type->field("spec")->message, member(o, "spec"), member(old, "spec")))
+      errors.push_back(field_invalid(FieldPath("spec"), member(o, "spec"), "field is immutable"));
   }
 };
 
@@ -250,6 +349,14 @@ class DeviceClassStrategy final : public Strategy {
  public:
   explicit DeviceClassStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    Check prefix = Check(member(o, "metadata"), FieldPath("metadata"), errors)["generateName"];
+    prefix.each_problem(apimachinery::name_is_path_segment(prefix.text(), true));
+    check(o, errors);
+  }
+  void validate_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override { check(o, errors); }
+
+ private:
+  static void check(const Document& o, FieldErrors& errors) {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
     check_selectors(spec["selectors"]);
     for (std::size_t i = 0; i < spec["config"].size(); ++i) check_configuration(spec["config"][i]);
@@ -258,44 +365,13 @@ class DeviceClassStrategy final : public Strategy {
 
 // ---- what a driver offers
 
-// Exactly one of several ways to say which nodes; names of those that are set, in backquotes.
-std::vector<std::string> node_selection(const Check& at, const char* empty_name) {
-  std::vector<std::string> set;
-  Check name = at["nodeName"], selector = at["nodeSelector"];
-  if (name.set() && name.empty()) name.invalid(empty_name);
-  else if (name.set()) {
-    set.push_back("`nodeName`");
-    name.named(apimachinery::name_is_dns_subdomain);
-  }
-  if (selector.set()) set.push_back("`nodeSelector`");
-  for (const char* f : {"allNodes", "perDeviceNodeSelection"}) {
-    if (!at[f].set()) continue;
-    if (at[f].flag()) set.push_back("`" + std::string(f) + "`");
-    else at[f].invalid("must be either unset or set to true");
-  }
-  return set;
-}
-
-void check_taint(const Check& t) {
-  t["key"].need(apimachinery::is_qualified_name);
-  if (!t["value"].empty()) t["value"].format(apimachinery::is_valid_label_value);
-  t["effect"].need();
-}
-
 void stamp_taint(Document& taint, WallTime now) {
   if (taint.is_object() && string_at(taint, "timeAdded").empty()) taint["timeAdded"] = format_rfc3339(now);
 }
 
-void check_attribute(const Check& a) {
-  int values = 0;
-  for (const char* f : {"bool", "int", "string", "version", "bools", "ints", "strings", "versions"}) {
-    if (!a[f].set()) continue;
-    ++values;
-    if (a[f].value().is_array() && a[f].value().empty()) a[f].invalid("must not be empty if specified");
-  }
-  for (const char* f : {"string", "version"})
-    if (a[f].set()) a[f].at_most_bytes(64);
-  if (values != 1) a.invalid_as(values ? a.value() : Document(""), "exactly one value must be specified");
+Document* devices_of(Document& o) {
+  Document* spec = find_member(o, "spec");
+  return spec && spec->is_object() ? array_in(*spec, "devices") : nullptr;
 }
 
 class SliceStrategy final : public Strategy {
@@ -304,85 +380,92 @@ class SliceStrategy final : public Strategy {
     set_flags(*this);
     select("spec.nodeName");
     select("spec.driver");
+    select("spec.pool.name");
   }
   void prepare_for_create(WriteContext& c, Document& o) const override {
     Strategy::prepare_for_create(c, o);
-    stamp_taints(o, c.now);
+    drop_disabled(o);
   }
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
-    stamp_taints(o, c.now);
     Strategy::prepare_for_update(c, o, old);
+    drop_disabled(o);
   }
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check(o, errors); }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check_slice(Check(member(o, "spec"), FieldPath("spec"), errors), device_type(), Document()); }
   void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     Check now(member(o, "spec"), FieldPath("spec"), errors), before(member(old, "spec"), FieldPath("spec"), errors);
     now["pool"]["name"].unchanged(before["pool"]["name"]);
     now["driver"].unchanged(before["driver"]);
     now["nodeName"].unchanged(before["nodeName"]);
-    check(o, errors);
+    check_slice(now, device_type(), before.value());
   }
+  void warnings_on_create(WriteContext& c, const Document& o) const override {
+    std::string_view driver = string_at(member(o, "spec"), "driver");
+    if (driver != to_lower(driver)) c.warn("spec.driver: driver names should be lowercase; " + apimachinery::go_quote(driver) + " contains uppercase characters");
+  }
+  void warnings_on_update(WriteContext& c, const Document& o, const Document&) const override { warnings_on_create(c, o); }
 
  private:
-  static void stamp_taints(Document& o, WallTime now) {
-    Document* spec = find_member(o, "spec");
-    Document* devices = spec ? find_member(*spec, "devices") : nullptr;
-    if (!devices || !devices->is_array()) return;
-    for (auto& d : *devices)
-      if (Document* taints = find_member(d, "taints"); taints && taints->is_array())
-        for (auto& t : *taints) stamp_taint(t, now);
+  // What this release has turned off.
+  static void drop_disabled(Document& o) {
+    if (Document* spec = find_member(o, "spec"); spec && spec->is_object()) spec->erase("partitionTypeAttribute");
+    Document* devices = devices_of(o);
+    if (!devices) return;
+    for (auto& d : *devices) {
+      if (!d.is_object()) continue;
+      d.erase("nodeAllocatableResources");
+      if (Document* list = array_in(d, "consumesCounters"))
+        for (auto& c : *list)
+          if (c.is_object()) c.erase("compatibilityGroups");
+      if (Document* attributes = find_member(d, "attributes"); attributes && attributes->is_object())
+        for (auto& a : *attributes)
+          if (a.is_object())
+            for (const char* f : {"bools", "ints", "strings", "versions"}) a.erase(f);
+    }
   }
 
-  static void check(const Document& o, FieldErrors& errors) {
-    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+  const apimachinery::TypeSchema& device_type() const { return *kind->type->field("spec")->message->field("devices")->message; }
+  static void check_slice(const Check& spec, const apimachinery::TypeSchema& type, const Document& before) {
     Check pool = spec["pool"], devices = spec["devices"], counters = spec["sharedCounters"];
     check_csi_driver_name(spec["driver"]);
     check_pool_name(pool["name"]);
     if (pool["resourceSliceCount"].number() <= 0) pool["resourceSliceCount"].invalid_as(pool["resourceSliceCount"].number(), "must be greater than zero");
     if (pool["generation"].number() < 0) pool["generation"].invalid("must be greater than or equal to zero");
     constexpr const char* kOne = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
-    auto set = node_selection(spec, "must be either unset or set to a non-empty string");
+    auto set = node_selection(spec, {"allNodes", "perDeviceNodeSelection"}, "must be either unset or set to a non-empty string");
     if (set.empty()) spec.required(kOne);
     else if (set.size() > 1) spec.invalid_as("{" + join(set, ", ") + "}", std::string(kOne) + ", but multiple fields are set");
     Check terms = spec["nodeSelector"]["nodeSelectorTerms"];
-    if (spec["nodeSelector"].set() && terms.size() != 1) terms.invalid("must have exactly one node selector term");
+    if (spec["nodeSelector"].set() && terms.size() != 1) terms.invalid_as(terms.value(), "must have exactly one node selector term");
     if (devices.set() && counters.set()) spec.invalid_as("", "only one of `sharedCounters` or `devices` is allowed");
     bool advanced = false;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-      check_device(devices[i], spec["perDeviceNodeSelection"].flag());
-      advanced = advanced || !devices[i]["taints"].empty() || !devices[i]["consumesCounters"].empty();
-    }
+    for (std::size_t i = 0; i < devices.size(); ++i) advanced = advanced || !devices[i]["taints"].empty() || !devices[i]["consumesCounters"].empty();
     int most = advanced ? 64 : 128;
-    if (devices.size() > static_cast<std::size_t>(most)) devices.too_many(most);
-    check_unique(devices, "name");
-    check_unique(counters, "name");
-  }
-
-  static void check_device(const Check& d, bool selects_nodes) {
-    d["name"].format(apimachinery::is_dns1123_label);
-    Check attributes = d["attributes"], capacity = d["capacity"], taints = d["taints"];
-    if (attributes.size() + capacity.size() > 32)
-      d.invalid_as(attributes.size() + capacity.size(), "the total number of attributes and capacities must not exceed 32");
-    for (const auto& [k, v] : attributes.value().items()) check_attribute(attributes.key(k));
-    for (std::size_t i = 0; i < taints.size(); ++i) check_taint(taints[i]);
-    check_unique(d["consumesCounters"], "counterSet");
-    if (selects_nodes) {
-      constexpr const char* kOne =
-          "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is set to true in the ResourceSlice spec";
-      auto set = node_selection(d, "must not be empty");
-      if (set.empty()) d.required(kOne);
-      else if (set.size() > 1) d.invalid_as("{" + join(set, ", ") + "}", kOne);
-    } else if (d["nodeName"].set() || d["nodeSelector"].set() || d["allNodes"].set()) {
-      d.invalid_as(nullptr, "`nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` is set to true in the ResourceSlice spec");
+    if (devices.size() > static_cast<std::size_t>(most)) {
+      devices.too_many(most);
+    } else {
+      for (std::size_t i = 0; i < devices.size(); ++i) {
+        const Document* old = nullptr;
+        for (const auto& d : each(before, "devices"))
+          if (string_at(d, "name") == devices[i]["name"].text()) old = &d;
+        check_device(devices[i], type, old, spec["perDeviceNodeSelection"].flag());
+      }
+      check_unique(devices, "name");
     }
+    for (std::size_t i = 0; i < counters.size(); ++i) check_counters(counters[i]["counters"]);
+    check_unique_items(counters, {"name"});
+    check_skipped(spec["skipNodeOperations"]);
   }
 };
 
 class TaintRuleStrategy final : public Strategy {
  public:
   explicit TaintRuleStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
-  void prepare_for_create(WriteContext& c, Document& o) const override {
-    Strategy::prepare_for_create(c, o);
-    stamp_taint(apimachinery::object_at(apimachinery::object_at(o, "spec"), "taint"), c.now);
+  // Another effect begins anew.
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Document& taint = taint_of(o);
+    const Document& was = member(member(old, "spec"), "taint");
+    if (string_at(taint, "effect") != string_at(was, "effect") && string_at(taint, "timeAdded") == string_at(was, "timeAdded")) taint["timeAdded"] = format_rfc3339(c.now);
+    Strategy::prepare_for_update(c, o, old);
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
@@ -392,9 +475,26 @@ class TaintRuleStrategy final : public Strategy {
     if (selector["device"].set()) selector["device"].format(apimachinery::is_dns1123_label);
     check_taint(spec["taint"]);
   }
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    Check list = Check(member(o, "status"), FieldPath("status"), errors)["conditions"];
+    list.add(apimachinery::validate_conditions(list.value(), list.path()));
+    if (list.size() > 8) list.too_many(8);
+  }
+
+ private:
+  static Document& taint_of(Document& o) { return apimachinery::object_at(apimachinery::object_at(o, "spec"), "taint"); }
 };
 
 }  // namespace
+
+void stamp_device_taints(const KindSchema& kind, Document& o, WallTime now) {
+  if (kind.kind == "DeviceTaintRule") stamp_taint(apimachinery::object_at(apimachinery::object_at(o, "spec"), "taint"), now);
+  Document* devices = kind.kind == "ResourceSlice" ? devices_of(o) : nullptr;
+  if (!devices) return;
+  for (auto& d : *devices)
+    if (Document* taints = array_in(d, "taints"))
+      for (auto& t : *taints) stamp_taint(t, now);
+}
 
 StrategyMaker resource_strategy(std::string_view kind) {
   if (kind == "ResourceClaim") return make<ClaimStrategy>;
