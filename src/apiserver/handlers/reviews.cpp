@@ -4,7 +4,11 @@
 #include "apiserver/handlers/subresources.hpp"
 
 #include <onebin/api/registry.hpp>
+#include <onebin/apimachinery/format_errors.hpp>
+#include <onebin/apimachinery/managed_fields.hpp>
 #include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/selectors.hpp>
+#include <onebin/base/bytes.hpp>
 
 namespace onebin::apiserver {
 
@@ -40,8 +44,58 @@ Document user_document(const UserInfo& u) {
   return d;
 }
 
-Attributes review_attributes(const Document& spec, const UserInfo& user) {
-  Attributes a;
+// What a review asks about, and which of its selectors could not be read, wholly or in part: what cannot be read is left out,
+// which makes it a wider question.
+struct Question {
+  Attributes attributes;
+  std::vector<std::string> ignored;
+};
+
+void read_labels(const Document& selector, Question& q) {
+  bool failed = false, some = false;
+  if (std::string_view raw = string_at(selector, "rawSelector"); !raw.empty()) {
+    failed = !apimachinery::LabelSelector::parse(raw);
+    if (!failed) q.attributes.label_selector = raw;
+  }
+  const Document& requirements = member(selector, "requirements");
+  if (requirements.is_array() && !requirements.empty()) {
+    apimachinery::LabelSelector read;
+    for (const auto& r : requirements) {
+      auto one = apimachinery::LabelSelector::from_document({{"matchExpressions", Document::array({r})}});
+      if (!one) failed = true;
+      else for (const auto& x : one->requirements()) read.add(x);
+    }
+    some = !read.empty();
+    q.attributes.label_selector = read.to_string();
+  }
+  if (failed) q.ignored.push_back("labelSelector");
+  if (failed && some) q.ignored.back() += " partially";
+}
+
+void read_fields(const Document& selector, Question& q) {
+  bool failed = false;
+  std::vector<apimachinery::FieldRequirement> read;
+  if (std::string_view raw = string_at(selector, "rawSelector"); !raw.empty()) {
+    failed = !apimachinery::FieldSelector::parse(raw);
+    if (!failed) q.attributes.field_selector = raw;
+  }
+  const Document& requirements = member(selector, "requirements");
+  if (requirements.is_array() && !requirements.empty()) {
+    for (const auto& r : requirements) {
+      std::string_view op = string_at(r, "operator");
+      const Document& values = member(r, "values");
+      if ((op != "In" && op != "NotIn") || !values.is_array() || values.size() != 1 || !values[0].is_string()) failed = true;
+      else read.push_back({std::string(string_at(r, "key")), values[0].get<std::string>(), op == "In"});
+    }
+    q.attributes.field_selector = apimachinery::FieldSelector(read).to_string();
+  }
+  if (failed) q.ignored.push_back("fieldSelector");
+  if (failed && !read.empty()) q.ignored.back() += " partially";
+}
+
+Question question_of(const Document& spec, const UserInfo& user) {
+  Question q;
+  Attributes& a = q.attributes;
   a.user = &user;
   const Document& r = member(spec, "resourceAttributes");
   if (r.is_object()) {
@@ -54,45 +108,92 @@ Attributes review_attributes(const Document& spec, const UserInfo& user) {
     a.resource = string_at(r, "resource");
     a.subresource = string_at(r, "subresource");
     a.name = string_at(r, "name");
-    a.label_selector = string_at(member(r, "labelSelector"), "rawSelector");
-    a.field_selector = string_at(member(r, "fieldSelector"), "rawSelector");
-    return a;
+    read_fields(member(r, "fieldSelector"), q);
+    read_labels(member(r, "labelSelector"), q);
+    return q;
   }
   const Document& n = member(spec, "nonResourceAttributes");
   a.verb = string_at(n, "verb");
   a.path = string_at(n, "path");
-  return a;
+  return q;
 }
 
-void check_attributes(const Document& spec, FieldErrors& errors) {
-  const Document& other = member(spec, "nonResourceAttributes");
-  if (member(spec, "resourceAttributes").is_object() != other.is_object()) return;
-  Document given;
-  if (other.is_object()) given = {{"Path", string_at(other, "path")}, {"Verb", string_at(other, "verb")}};
-  errors.push_back(field_invalid(FieldPath("spec"), std::move(given), "exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+void check_selector(const Document& selector, bool labels, const FieldPath& path, FieldErrors& errors) {
+  if (!selector.is_object()) return;
+  std::string_view raw = string_at(selector, "rawSelector");
+  const Document& requirements = member(selector, "requirements");
+  bool listed = requirements.is_array() && !requirements.empty();
+  FieldPath list = path.child("requirements");
+  if (!raw.empty() && listed) errors.push_back(field_invalid(path.child("rawSelector"), raw, "may not specified at the same time as requirements"));
+  if (raw.empty() && !listed) errors.push_back(field_required(list, "when " + path.text() + " is specified, requirements or rawSelector is required"));
+  for (std::size_t i = 0; listed && i < requirements.size(); ++i) {
+    const Document& r = requirements[i];
+    FieldPath at = list.index(i);
+    apimachinery::LabelSelectorValidation options;
+    options.allow_unknown_operators = true;
+    if (labels) {
+      apimachinery::append(errors, apimachinery::validate_label_requirement(r, at, options));
+      continue;
+    }
+    std::string_view op = string_at(r, "operator");
+    bool valued = !member(r, "values").empty();
+    if (string_at(r, "key").empty()) errors.push_back(field_required(at.child("key"), "must be specified"));
+    if ((op == "In" || op == "NotIn") && !valued) errors.push_back(field_required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
+    if ((op == "Exists" || op == "DoesNotExist") && valued) errors.push_back(field_forbidden(at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+  }
+}
+
+void check_question(const Document& spec, FieldErrors& errors) {
+  const Document &resource = member(spec, "resourceAttributes"), &other = member(spec, "nonResourceAttributes");
+  if (resource.is_object() == other.is_object()) {
+    Document given;
+    if (other.is_object()) given = {{"Path", string_at(other, "path")}, {"Verb", string_at(other, "verb")}};
+    errors.push_back(field_invalid(FieldPath("spec"), std::move(given), "exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+  }
+  FieldPath path("spec.resourceAttributes");
+  check_selector(member(resource, "fieldSelector"), false, path.child("fieldSelector"), errors);
+  check_selector(member(resource, "labelSelector"), true, path.child("labelSelector"), errors);
+}
+
+// Of metadata a review has nothing, but for what is written about it, and the namespace of a local one.
+bool bare(const Document& metadata, bool local) {
+  if (!metadata.is_object()) return true;
+  for (const auto& [key, value] : metadata.items()) {
+    bool nothing = value.is_null() || value == "" || value == 0 || (value.is_structured() && value.empty());
+    if (key != "managedFields" && !(local && key == "namespace") && !nothing) return false;
+  }
+  return true;
 }
 
 Handling access_review(RequestContext* c, Document body) {
   const KindSchema& k = *c->served->kind;
   Document& spec = apimachinery::object_at(body, "spec");
   FieldErrors errors;
-  check_attributes(spec, errors);
+  check_question(spec, errors);
   bool self = k.kind == "SelfSubjectAccessReview", local = k.kind == "LocalSubjectAccessReview";
   UserInfo user = self ? c->user : user_of(spec, "groups");
   if (!self && user.name.empty() && user.groups.empty())
     errors.push_back(field_invalid(FieldPath("spec").child("user"), "", "at least one of user or group must be specified"));
+  if (const Document& meta = member(body, "metadata"); !bare(meta, local))
+    errors.push_back(field_invalid(FieldPath("metadata"), meta, local ? "must be empty except for namespace" : "must be empty"));
   if (local) {
-    if (!member(spec, "resourceAttributes").is_object() || member(spec, "nonResourceAttributes").is_object())
-      errors.push_back(field_invalid(FieldPath("spec").child("nonResourceAttributes"), nullptr, "disallowed on this kind of request"));
-    if (string_at(member(spec, "resourceAttributes"), "namespace") != c->info.ns)
-      errors.push_back(field_invalid(FieldPath("spec").child("resourceAttributes").child("namespace"), string_at(member(spec, "resourceAttributes"), "namespace"), "must match metadata.namespace"));
+    const Document &resource = member(spec, "resourceAttributes"), &other = member(spec, "nonResourceAttributes");
+    if (resource.is_object() && string_at(resource, "namespace") != c->info.ns)
+      errors.push_back(field_invalid(FieldPath("spec.resourceAttributes.namespace"), string_at(resource, "namespace"), "must match metadata.namespace"));
+    if (other.is_object()) errors.push_back(field_invalid(FieldPath("spec.nonResourceAttributes"), other, "disallowed on this kind of request"));
   }
   if (!errors.empty()) co_return apimachinery::invalid(k.group, "", "", errors);  // upstream names no kind here
-  Attributes a = review_attributes(spec, user);
-  Authorized d = co_await c->core.authorize(a);
+  Question q = question_of(spec, user);
+  Authorized d = co_await c->core.authorize(q.attributes);
   Document status = {{"allowed", d.decision == Decision::Allow}};
   if (d.decision == Decision::Deny) status["denied"] = true;
   if (!d.reason.empty()) status["reason"] = d.reason;
+  std::string wrong;
+  for (const auto& selector : q.ignored) {
+    auto words = split(selector, ' ');
+    wrong += (wrong.empty() ? "" : "; ") + std::string("spec.resourceAttributes.") + words[0] + (words.size() > 1 ? " partially" : "") + " ignored due to parse error";
+  }
+  if (!wrong.empty()) status["evaluationError"] = wrong;
   body["status"] = std::move(status);
   co_return co_await send_document(c, 201, std::move(body), k.type);
 }
@@ -181,13 +282,16 @@ Handling handle_virtual(RequestContext* c) {
   if (!body) co_return body.status();
   apimachinery::set_meta(*body, "creationTimestamp", nullptr);
   apimachinery::erase_meta(*body, "creationTimestamp");
-  if (k.kind == "TokenReview") co_return co_await token_review(c, std::move(*body));
+  Status ns_ok = check_namespace(*c->served, c->info.ns, *body);
+  if (!ns_ok) co_return ns_ok;
   if (k.kind == "SelfSubjectRulesReview") co_return co_await rules_review(c, std::move(*body));
   if (k.kind == "SelfSubjectReview") {
-    (*body)["status"] = {{"userInfo", user_document(c->user)}};
-    apimachinery::set_meta(*body, "creationTimestamp", format_rfc3339(c->now));
-    co_return co_await send_document(c, 201, std::move(*body), k.type, c->served);
+    Document review = {{"kind", k.kind}, {"apiVersion", std::string(k.group) + "/" + std::string(k.version)}, {"status", {{"userInfo", user_document(c->user)}}}};
+    apimachinery::set_meta(review, "creationTimestamp", format_rfc3339(c->now));
+    co_return co_await send_document(c, 201, std::move(review), k.type, c->served);
   }
+  apimachinery::track_update(c->served->managed, nullptr, *body, manager_of(*c), c->now);
+  if (k.kind == "TokenReview") co_return co_await token_review(c, std::move(*body));
   if (k.kind == "SubjectAccessReview" || k.kind == "SelfSubjectAccessReview" || k.kind == "LocalSubjectAccessReview") co_return co_await access_review(c, std::move(*body));
   co_return generic_not_found();
 }

@@ -132,6 +132,37 @@ Status check_bound(RequestContext& c, const Document& ref, TokenIssuer::Request&
 
 namespace {
 
+bool for_webhook(const Document& ref) {
+  std::string_view kind = string_at(ref, "kind");
+  return (kind == "ValidatingWebhookConfiguration" || kind == "MutatingWebhookConfiguration") && string_at(ref, "apiVersion") == "admissionregistration.k8s.io/v1";
+}
+
+// A token for a webhook attests for which API group it may be used; others attest nothing.
+void check_attestations(const Document& spec, FieldErrors& errors) {
+  const Document &given = member(spec, "attestations"), &audiences = member(spec, "audiences");
+  FieldPath path = FieldPath("spec").child("attestations");
+  constexpr const char* kGroups = "admissionReviewAPIGroups";
+  if (!for_webhook(member(spec, "boundObjectRef"))) {
+    if (given.empty()) return;
+    errors.clear();
+    errors.push_back(field_invalid(path, given, "attestations may only be specified with a webhook bound object reference"));
+    return;
+  }
+  if (audiences.size() > 1) errors.push_back(field_invalid(FieldPath("spec").child("audiences"), audiences, "must be length 1 when bound to a webhook config"));
+  if (given.size() != 1) {
+    errors.push_back(field_invalid(path, given, "webhook bound requests require exactly one admissionReviewAPIGroups attestation"));
+    return;
+  }
+  std::string key = given.items().begin().key();
+  const Document& values = given.items().begin().value();
+  path = path.key(key);
+  if (key != kGroups) errors.push_back(field_not_supported(path, key, {kGroups}));
+  else if (values.size() != 1) errors.push_back(field_invalid(path, values, "must specify a single value"));
+  else if (std::string group = values[0].is_string() ? values[0].get<std::string>() : ""; group.empty()) errors.push_back(field_invalid(path.index(0), group, "may not be an empty string"));
+  else if (group != "*")
+    for (const auto& m : apimachinery::is_dns1123_subdomain(group)) errors.push_back(field_invalid(path.index(0), group, "must specify a valid API Group: " + m));
+}
+
 // What the request says of the account must be so.
 Status check_token_names(const RequestContext& c, const Document& request, const std::string& account_uid) {
   std::string_view name = apimachinery::name_of(request), ns = apimachinery::namespace_of(request), uid = apimachinery::uid_of(request);
@@ -166,6 +197,7 @@ Handling handle_token(RequestContext* c) {
   FieldPath path = FieldPath("spec").child("expirationSeconds");
   if (q.expiration_seconds < 600) errors.push_back(field_invalid(path, q.expiration_seconds, "may not specify a duration less than 10 minutes"));
   if (q.expiration_seconds > (std::int64_t{1} << 32)) errors.push_back(field_invalid(path, q.expiration_seconds, "may not specify a duration larger than 2^32 seconds"));
+  check_attestations(spec, errors);
   if (!errors.empty()) co_return apimachinery::invalid("authentication.k8s.io", "TokenRequest", "", errors);
   const Document& audiences = member(spec, "audiences");
   if (audiences.is_array())
@@ -192,92 +224,6 @@ Handling handle_token(RequestContext* c) {
   apimachinery::set_meta(*request, "creationTimestamp", format_rfc3339(c->now));
   (*request)["status"] = {{"token", token->token}, {"expirationTimestamp", format_rfc3339(from_unix(token->expiration_unix_seconds))}};
   co_return co_await send_document(c, 201, std::move(*request), kind->type);
-}
-
-// ---- approval
-
-namespace {
-
-// Only conditions may change; Approved and Denied neither together nor taken back.
-Result<Document> approved(const Document& old, const Document& given, const RequestContext& c) {
-  Document out = old;
-  const Document& conditions = at_path(given, {"status", "conditions"});
-  Document& kept = apimachinery::object_at(out, "status")["conditions"];
-  Document before = kept.is_array() ? kept : Document::array();
-  kept = conditions.is_array() ? conditions : Document::array();
-  bool is_approved = false, is_denied = false;
-  for (auto& condition : kept) {
-    std::string_view type = string_at(condition, "type");
-    is_approved = is_approved || type == "Approved";
-    is_denied = is_denied || type == "Denied";
-    if (string_at(condition, "status").empty()) condition["status"] = "True";
-    const Document* was = nullptr;
-    for (const auto& b : before)
-      if (string_at(b, "type") == type) was = &b;
-    if (string_at(condition, "lastUpdateTime").empty()) condition["lastUpdateTime"] = format_rfc3339(c.now);
-    bool moved = !was || string_at(*was, "status") != string_at(condition, "status");
-    if (moved && string_at(condition, "lastTransitionTime").empty()) condition["lastTransitionTime"] = format_rfc3339(c.now);
-    if (!moved && string_at(condition, "lastTransitionTime").empty() && find_member(*was, "lastTransitionTime"))
-      condition["lastTransitionTime"] = string_at(*was, "lastTransitionTime");
-  }
-  FieldErrors errors;
-  FieldPath path = FieldPath("status").child("conditions");
-  if (is_approved && is_denied) errors.push_back(field_invalid(path, "Approved,Denied", "Approved and Denied conditions are mutually exclusive"));
-  for (const auto& b : before) {
-    std::string type(string_at(b, "type"));
-    if (type != "Approved" && type != "Denied" && type != "Failed") continue;
-    bool still = false;
-    for (const auto& k : kept) still = still || string_at(k, "type") == type;
-    if (!still) errors.push_back(field_forbidden(path, "updates may not remove a condition of type " + apimachinery::go_quote(type)));
-  }
-  if (!errors.empty()) return apimachinery::invalid("certificates.k8s.io", "CertificateSigningRequest", c.info.name, errors);
-  Document& meta = apimachinery::object_at(out, "metadata");
-  const Document& given_meta = member(given, "metadata");
-  for (const char* f : {"labels", "annotations"})
-    if (const Document* v = find_member(given_meta, f)) meta[f] = *v;
-  std::string_view version = apimachinery::resource_version_of(given);
-  if (version.empty()) meta.erase("resourceVersion");
-  else meta["resourceVersion"] = version;
-  return Result<Document>(std::move(out));
-}
-
-}  // namespace
-
-Handling handle_approval(RequestContext* c) {
-  const Served* served = c->served;
-  if (c->info.verb == "get") co_return co_await handle_get(c);
-  UpdateOptions o;
-  o.name = c->info.name;
-  o.update_strategy = false;
-  o.tracking.manager = manager_of(*c);
-  apimachinery::ManagedResource managed = managed_part(*served, "approval");
-  o.managed = &managed;
-  Document body;
-  Patch patch;
-  if (c->info.verb == "update") {
-    Result<Document> read = co_await read_object(c, served->kind);
-    if (!read) co_return read.status();
-    body = std::move(*read);
-    const Document* b = &body;
-    o.make = [b, c](const Document* current) { return approved(*current, *b, *c); };
-  } else if (c->info.verb == "patch") {
-    Result<Patch> read = co_await read_patch(c);
-    if (!read) co_return read.status();
-    patch = std::move(*read);
-    o.tracking.skip = patch.type == Patch::Type::Apply;
-    const Patch* p = &patch;
-    const apimachinery::ManagedResource* m = &managed;
-    o.make = [p, c, m, served](const Document* current) -> Result<Document> {
-      Result<Document> made = apply_patch(*c, *p, served->kind, *m, current);
-      if (!made) return made;
-      return approved(*current, *made, *c);
-    };
-  } else {
-    co_return method_not_allowed();
-  }
-  Result<Written> w = co_await update_object(c, served, std::move(o));
-  if (!w) co_return w.status();
-  co_return co_await send_written(c, served, std::move(*w));
 }
 
 Handling handle_part(RequestContext* c, std::string subresource) {
@@ -315,8 +261,7 @@ Handling handle_subresource(RequestContext* c) {
     co_return co_await put_object(c, sub);
   }
   if (sub == "scale") co_return co_await handle_scale(c);
-  if (sub == "approval") co_return co_await handle_approval(c);
-  if (sub == "status") co_return co_await handle_part(c, sub);
+  if (sub == "status" || sub == "approval") co_return co_await handle_part(c, sub);
   co_return generic_not_found();
 }
 

@@ -8,7 +8,6 @@ Handling handle_scale(RequestContext* c);
 Handling handle_eviction(RequestContext* c);
 Handling handle_binding(RequestContext* c, std::string name_from_body_if_empty);
 Handling handle_token(RequestContext* c);
-Handling handle_approval(RequestContext* c);
 // status and the pod's ephemeralcontainers and resize: the whole object, of which a part is written.
 Handling handle_part(RequestContext* c, std::string subresource);
 

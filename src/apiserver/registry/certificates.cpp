@@ -54,6 +54,24 @@ std::vector<Document> conditions_of(const Document& o, std::string_view type) {
   return out;
 }
 
+// Conditions without times have them from now; a condition that was in the same state has been since then.
+void stamp_conditions(Document& o, const Document& old, WallTime now) {
+  Document* list = find_member(apimachinery::object_at(o, "status"), "conditions");
+  if (!list || !list->is_array()) return;
+  for (auto& e : *list) {
+    if (!e.is_object()) continue;
+    if (string_at(e, "lastUpdateTime").empty()) e["lastUpdateTime"] = format_rfc3339(now);
+    if (!string_at(e, "lastTransitionTime").empty()) continue;
+    std::string since = format_rfc3339(now);
+    for (const auto& was : conditions_of(old, string_at(e, "type")))
+      if (string_at(was, "status") == string_at(e, "status") && !string_at(was, "lastTransitionTime").empty()) {
+        since = string_at(was, "lastTransitionTime");
+        break;
+      }
+    e["lastTransitionTime"] = since;
+  }
+}
+
 void check_issued_certificate(const Check& certificate) {
   auto pem = base64_decode(certificate.text());
   auto blocks = pem_blocks(pem ? *pem : std::string());
@@ -86,34 +104,41 @@ class SigningRequestStrategy final : public Strategy {
     if (!c.user->groups.empty()) spec["groups"] = c.user->groups;
     if (!c.user->extra.empty()) spec["extra"] = c.user->extra;
   }
+  // Approval writes the conditions alone.
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    bool approval = c.subresource == "approval";
+    if (approval) stamp_conditions(o, old, c.now);
+    Document conditions = member(member(o, "status"), "conditions");
     Strategy::prepare_for_update(c, o, old);
     o["spec"] = member(old, "spec");
+    if (!approval) return;
+    Document& status = apimachinery::object_at(o, "status");
+    if (conditions.is_null()) status.erase("conditions");
+    else status["conditions"] = std::move(conditions);
   }
   void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
     Strategy::prepare_for_status_update(c, o, old);
-    // Approval is another subresource's.
-    Document& status = apimachinery::object_at(o, "status");
-    Document conditions = Document::array();
-    for (const auto& e : each(member(old, "status"), "conditions"))
-      if (is_approval(string_at(e, "type"))) conditions.push_back(e);
-    for (const auto& e : each(status, "conditions"))
-      if (!is_approval(string_at(e, "type"))) conditions.push_back(e);
-    for (auto& e : conditions)
-      for (const char* f : {"lastUpdateTime", "lastTransitionTime"})
-        if (string_at(e, f).empty()) e[f] = format_rfc3339(c.now);
-    if (conditions.empty()) status.erase("conditions");
-    else status["conditions"] = std::move(conditions);
+    // Approval is another subresource's: its conditions stay as they are, and more or fewer of them are told of.
+    Document* list = find_member(apimachinery::object_at(o, "status"), "conditions");
+    if (!list || !list->is_array()) return;
+    for (const char* type : {"Approved", "Denied"}) {
+      auto before = conditions_of(old, type);
+      if (conditions_of(o, type).size() != before.size()) continue;
+      auto next = before.begin();
+      for (auto& e : *list)
+        if (string_at(e, "type") == type) e = *next++;
+    }
+    stamp_conditions(o, old, c.now);
   }
 
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check(o, nullptr, errors); }
-  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
     check(o, &old, errors);
-    check_change(o, old, false, errors);
+    check_change(o, old, c.subresource == "approval", false, errors);
   }
   void validate_status_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     check(o, &old, errors);
-    check_change(o, old, true, errors);
+    check_change(o, old, false, true, errors);
   }
 
  private:
@@ -122,7 +147,7 @@ class SigningRequestStrategy final : public Strategy {
     Check request = spec["request"], usages = spec["usages"], signer = spec["signerName"], seconds = spec["expirationSeconds"];
     auto pem = base64_decode(request.text());
     auto parsed = pem ? pki::parse_request(*pem) : Result<pki::RequestInfo>(bad_request("not base64"));
-    if (!parsed) request.invalid("PEM block type must be CERTIFICATE REQUEST");
+    if (!parsed) request.invalid_as(request.set() ? Document(request.text()) : Document(), "PEM block type must be CERTIFICATE REQUEST");
     usages.need();
     if (!old) check_usages(usages);
     if (signer.is("kubernetes.io/legacy-unknown") && !old) signer.invalid("the legacy signerName is not allowed via this API version");
@@ -153,19 +178,19 @@ class SigningRequestStrategy final : public Strategy {
         if (is_approval(type.text()) || type.is("Failed")) status.one_of({"True"});
         else status.one_of({"False", "True", "Unknown"});
       }
-      if (is_approval(type.text()) && seen.count(type.is("Approved") ? "Denied" : "Approved"))
-        list.invalid_as(std::string(type.text()), "Approved and Denied conditions are mutually exclusive");
       if (!seen.insert(type.text()).second) type.duplicate();
     }
+    if (seen.count("Approved") && seen.count("Denied"))
+      list.invalid(R"(must specify at most one of: `conditions[{"type": "Approved"}]`, `conditions[{"type": "Denied"}]`)");
   }
 
-  static void check_change(const Document& o, const Document& old, bool certificate, FieldErrors& errors) {
+  static void check_change(const Document& o, const Document& old, bool approval, bool certificate, FieldErrors& errors) {
     FieldPath conditions = FieldPath("status").child("conditions"), path = FieldPath("status").child("certificate");
     for (const char* type : {"Approved", "Denied", "Failed"}) {
       auto now = conditions_of(o, type), before = conditions_of(old, type);
       std::string quoted = "\"" + std::string(type) + "\"";
       if (now.size() < before.size()) errors.push_back(field_forbidden(conditions, "updates may not remove a condition of type " + quoted));
-      if (!is_approval(type)) continue;
+      if (!is_approval(type) || approval) continue;
       if (now.size() > before.size()) errors.push_back(field_forbidden(conditions, "updates may not add a condition of type " + quoted));
       else if (now.size() == before.size() && now != before) errors.push_back(field_forbidden(conditions, "updates may not modify a condition of type " + quoted));
     }
@@ -213,7 +238,7 @@ class TrustBundleStrategy final : public Strategy {
  public:
   explicit TrustBundleStrategy(const KindSchema& k) : Strategy(k) {
     set_flags(*this);
-    name_rule = apimachinery::name_is_path_segment;
+    name_rule = [](std::string_view, bool) { return apimachinery::NameProblems(); };  // which hangs on the signer
     select("spec.signerName");
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override { check(o, true, errors); }
@@ -226,16 +251,21 @@ class TrustBundleStrategy final : public Strategy {
  private:
   static void check(const Document& o, bool parse, FieldErrors& errors) {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
-    FieldPath path = FieldPath("metadata").child("name");
-    std::string signer(spec["signerName"].text()), name(apimachinery::name_of(o)), prefix = signer;
+    std::string signer(spec["signerName"].text()), prefix = signer;
     std::replace(prefix.begin(), prefix.end(), '/', ':');
     if (!prefix.empty()) prefix += ':';
-    if (prefix.empty() && name.find(':') != std::string::npos)
-      errors.push_back(field_invalid(path, name, "ClusterTrustBundle without signer name must not have \":\" in its name"));
-    else if (!starts_with(name, prefix))
-      errors.push_back(field_invalid(path, name, "ClusterTrustBundle for signerName " + signer + " must be named with prefix " + prefix));
-    else
-      for (auto& m : apimachinery::is_dns1123_subdomain(std::string_view(name).substr(prefix.size()))) errors.push_back(field_invalid(path, name, m));
+    for (const char* field : {"name", "generateName"}) {
+      std::string name(string_at(member(o, "metadata"), field));
+      FieldPath path = FieldPath("metadata").child(field);
+      bool generates = std::string_view(field) != "name";
+      if (generates && name.empty()) continue;
+      if (prefix.empty() && name.find(':') != std::string::npos)
+        errors.push_back(field_invalid(path, name, "ClusterTrustBundle without signer name must not have \":\" in its name"));
+      else if (!starts_with(name, prefix))
+        errors.push_back(field_invalid(path, name, "ClusterTrustBundle for signerName " + signer + " must be named with prefix " + prefix));
+      else
+        for (auto& m : apimachinery::name_is_dns_subdomain(std::string_view(name).substr(prefix.size()), generates)) errors.push_back(field_invalid(path, name, m));
+    }
     if (!signer.empty()) validate_signer_name(spec["signerName"].text(), spec["signerName"].path(), errors);
     if (parse) check_trust_bundle(spec["trustBundle"]);
   }
