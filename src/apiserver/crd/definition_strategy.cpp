@@ -67,6 +67,7 @@ class DefinitionStrategy final : public Strategy {
   void set_defaults(Document& d) const override {
     Document* spec = find_member(d, "spec");
     if (!spec) return;
+    if (at_path(d, {"status", "storedVersions"}).empty()) store_version(d);
     if (Document* names = find_member(*spec, "names"); names && names->is_object()) {
       std::string kind(string_at(*names, "kind"));
       if (string_at(*names, "singular").empty()) (*names)["singular"] = to_lower(kind);

@@ -1,6 +1,7 @@
 // The rules of a CustomResourceDefinition's spec and status. Texts as k8s.io/apiextensions-apiserver's validation has them.
 #include "apiserver/crd/definition_strategy.hpp"
 #include "apiserver/crd/definitions.hpp"
+#include "apiserver/registry/webhooks.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/names.hpp>
@@ -130,7 +131,7 @@ void check_selectable(const Document& version, const FieldPath& path, FieldError
       errors.push_back(field_required(at));
       continue;
     }
-    std::string why = "must start with a dot";
+    std::string why = "expected [ or . but got: " + json_path.substr(0, json_path.find_first_of(".[]"));
     std::string_view names = std::string_view(json_path).substr(1);
     const Document* found = json_path[0] == '.' ? schema_at(schema, names, why) : nullptr;
     if (json_path[0] == '.' && starts_with(names, "metadata")) {
@@ -185,11 +186,10 @@ void check_conversion(const Document& conversion, const FieldPath& path, FieldEr
     errors.push_back(field_required(config, "required when strategy is set to Webhook"));
   } else if ((url == nullptr) == (service == nullptr)) {
     errors.push_back(field_required(config, "exactly one of url or service is required"));
-  } else if (url && !starts_with(string_at(client, "url"), "https://")) {
-    errors.push_back(field_invalid(config.child("url"), string_at(client, "url"), "'https' is the only allowed URL scheme; desired format: https://host[/path]"));
-  } else if (service) {
-    for (const char* f : {"name", "namespace"})
-      if (string_at(*service, f).empty()) errors.push_back(field_required(config.child("service").child(f), std::string("service ") + f + " is required"));
+  } else if (url) {
+    check_webhook_url(Check(*url, config.child("url"), errors));
+  } else {
+    check_webhook_service(Check(*service, config.child("service"), errors));
   }
   if (!any) {
     errors.push_back(field_required(reviews));
@@ -233,6 +233,9 @@ void check_spec(const Document& spec, FieldErrors& errors) {
   }
   if (!unique) errors.push_back(field_invalid(path.child("versions"), versions, "must contain unique version names"));
   if (storage != 1) errors.push_back(field_invalid(path.child("versions"), versions, "must have exactly one version marked as storage version"));
+  // The first version also is what upstream calls the version.
+  if (std::string first(versions.is_array() && !versions.empty() ? string_at(versions[0], "name") : ""); !first.empty())
+    if (auto problems = apimachinery::is_dns1035_label(first); !problems.empty()) errors.push_back(field_invalid(path.child("version"), first, join(problems, ",")));
   const Document& names = member(spec, "names");
   for (const char* f : {"plural", "singular", "kind", "listKind"})
     if (string_at(names, f).empty()) errors.push_back(field_required(path.child("names").child(f)));

@@ -238,7 +238,7 @@ class Supported {
   }
   static bool filled_or_false(const Document& s, const char* name) {
     const Document* v = find_member(s, name);
-    return v && !v->is_null() && (filled(s, name) || v->is_boolean() || std::string_view(name) == "default" || std::string_view(name) == "dependencies");
+    return v && !v->is_null() && (filled(s, name) || v->is_boolean() || std::string_view(name) == "default" || std::string_view(name) == "dependencies" || std::string_view(name) == "$ref");
   }
 
   void children(const Document& s, const FieldPath& path, const Context& c, bool root, int depth) {

@@ -1,11 +1,13 @@
 // admissionregistration.k8s.io: webhook configurations, admission policies and their bindings. Expressions are bounded and
 // must be there; whether they compile is told by whoever evaluates them.
 #include "apiserver/registry/check.hpp"
+#include "apiserver/registry/webhooks.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/selectors.hpp>
+#include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
 
 #include <algorithm>
@@ -17,6 +19,8 @@ using apimachinery::member;
 using apimachinery::string_at;
 
 namespace {
+
+bool blank(std::string_view text) { return text.find_first_not_of(" \t\n\r\v\f") == std::string_view::npos; }
 
 bool has(const Check& list, std::string_view text) {
   for (std::size_t i = 0; i < list.size(); ++i)
@@ -72,7 +76,7 @@ void check_match_conditions(const Check& list) {
   std::set<std::string_view> names;
   for (std::size_t i = 0; i < list.size(); ++i) {
     Check name = list[i]["name"], expression = list[i]["expression"];
-    if (std::string_view text = expression.text(); text.find_first_not_of(" \t\n\r") == std::string_view::npos) expression.required();
+    if (blank(expression.text())) expression.required();
     if (name.need()) name.format(apimachinery::is_qualified_name);
     if (!name.empty() && !names.insert(name.text()).second) name.duplicate();
   }
@@ -80,7 +84,9 @@ void check_match_conditions(const Check& list) {
 
 // ---- webhooks
 
-void check_url(const Check& at) {
+}  // namespace
+
+void check_webhook_url(const Check& at) {
   constexpr const char* kForm = "; desired format: https://host[/path]";
   std::string url(at.text());
   std::size_t colon = url.find("://");
@@ -106,7 +112,7 @@ void check_url(const Check& at) {
   if (!query.empty()) at.invalid_as(query, "query parameters are not permitted in the URL");
 }
 
-void check_service(const Check& s) {
+void check_webhook_service(const Check& s) {
   // Upstream tells of a missing name at namespace, and the other way round.
   if (s["namespace"].empty()) s["name"].required();
   if (s["name"].empty()) s["namespace"].required();
@@ -127,6 +133,8 @@ void check_service(const Check& s) {
   }
 }
 
+namespace {
+
 void check_webhook(const Check& w) {
   Check name = w["name"], effects = w["sideEffects"], client = w["clientConfig"], versions = w["admissionReviewVersions"];
   if (name.need()) {
@@ -135,14 +143,15 @@ void check_webhook(const Check& w) {
     else if (split(name.text(), '.').size() < 3) name.invalid("should be a domain with at least three segments separated by dots");
   }
   for (std::size_t i = 0; i < w["rules"].size(); ++i) check_rule(w["rules"][i]);
-  if (effects.set()) effects.one_of({"None", "NoneOnDryRun"});
+  if (!effects.set()) effects.required("must specify one of None, NoneOnDryRun");
+  else effects.one_of({"None", "NoneOnDryRun"});
   Check timeout = w["timeoutSeconds"];
   if (timeout.set() && (timeout.number() < 1 || timeout.number() > 30)) timeout.invalid("the timeout value must be between 1 and 30 seconds");
   check_selector(w["namespaceSelector"]);
   check_selector(w["objectSelector"]);
   if (client["url"].set() == client["service"].set()) client.required("exactly one of url or service is required");
-  else if (client["url"].set()) check_url(client["url"]);
-  else check_service(client["service"]);
+  else if (client["url"].set()) check_webhook_url(client["url"]);
+  else check_webhook_service(client["service"]);
   check_match_conditions(w["matchConditions"]);
   if (!versions.need("must specify one of v1, v1beta1")) return;
   std::set<std::string_view> seen;
@@ -153,15 +162,71 @@ void check_webhook(const Check& w) {
   if (!seen.count("v1") && !seen.count("v1beta1")) versions.invalid("must include at least one of v1, v1beta1");
 }
 
+constexpr const char* kStatic = ".static.k8s.io";
+
+std::string static_name() { return "names ending with \"" + std::string(kStatic) + "\" are reserved for static manifest-based configurations and cannot be managed via the API"; }
+
 class Registration : public Strategy {
  public:
   explicit Registration(const KindSchema& k) : Strategy(k) { set_flags(*this); }
+  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+    std::string name(apimachinery::name_of(o));
+    if (name.ends_with(kStatic)) errors.push_back(field_invalid(FieldPath("metadata").child("name"), name, static_name()));
+    check(o, errors);
+  }
+  void validate_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override { check(o, errors); }
+  void warnings_on_update(WriteContext& c, const Document& o, const Document&) const override {
+    if (apimachinery::name_of(o).ends_with(kStatic)) c.warn("metadata.name: " + static_name());
+  }
+
+ protected:
+  virtual void check(const Document& o, FieldErrors& errors) const = 0;
 };
+
+// Reviews are asked past webhooks: a rule that names one does nothing.
+void warn_of_reviews(WriteContext& c, const Document& rule, const FieldPath& path) {
+  const Document &groups = each(rule, "apiGroups"), &resources = each(rule, "resources");
+  for (const Document* list : {&groups, &resources})
+    if (std::find(list->begin(), list->end(), "*") != list->end()) return;
+  std::set<std::string> told;
+  for (const auto& g : groups)
+    for (const auto& r : resources) {
+      if (!g.is_string() || !r.is_string()) continue;
+      std::string resource = r.get<std::string>() + "." + g.get<std::string>();
+      for (const char* review : {"selfsubjectreviews.authentication.k8s.io", "tokenreviews.authentication.k8s.io", "localsubjectaccessreviews.authorization.k8s.io",
+                                 "selfsubjectaccessreviews.authorization.k8s.io", "selfsubjectrulesreviews.authorization.k8s.io", "subjectaccessreviews.authorization.k8s.io"})
+        if (resource == review && told.insert(resource).second) c.warn(path.text() + ": " + resource + " is excluded from admission webhooks; this rule will have no effect");
+    }
+}
+
+bool has_empty_list(const Document& d) {
+  if (d.is_array() && d.empty()) return true;
+  return d.is_structured() && std::any_of(d.begin(), d.end(), [](const Document& v) { return has_empty_list(v); });
+}
 
 class WebhookStrategy final : public Registration {
  public:
   using Registration::Registration;
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+  // A list with nothing in it is none once it is stored, and upstream counts it as a change each time.
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    if (has_empty_list(member(o, "webhooks"))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
+  }
+  void warnings_on_create(WriteContext& c, const Document& o) const override {
+    std::size_t i = 0;
+    for (const auto& w : each(o, "webhooks")) {
+      FieldPath path = FieldPath("webhooks").index(i++).child("rules");
+      std::size_t j = 0;
+      for (const auto& r : each(w, "rules")) warn_of_reviews(c, r, path.index(j++));
+    }
+  }
+  void warnings_on_update(WriteContext& c, const Document& o, const Document& old) const override {
+    Registration::warnings_on_update(c, o, old);
+    warnings_on_create(c, o);
+  }
+
+ protected:
+  void check(const Document& o, FieldErrors& errors) const override {
     Check list = Check(o, FieldPath(), errors)["webhooks"].as(FieldPath("webhooks"));
     std::set<std::string_view> names;
     for (std::size_t i = 0; i < list.size(); ++i) {
@@ -212,6 +277,19 @@ void check_param_kind(const Check& p) {
     kind.invalid("may have mixed case, but should otherwise match: " + join(problems, ","));
 }
 
+bool is_identifier(std::string_view name) {
+  static constexpr std::string_view kReserved[] = {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
+                                                   "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"};
+  return apimachinery::is_c_identifier(name).empty() && std::find(std::begin(kReserved), std::end(kReserved), name) == std::end(kReserved);
+}
+
+// Deletions are not changed.
+void check_mutable(const Check& match) {
+  Check rules = match["resourceRules"];
+  for (std::size_t i = 0; i < rules.size(); ++i)
+    for (std::size_t j = 0; j < rules[i]["operations"].size(); ++j) rules[i]["operations"][j].as(rules.path().child("operations")).one_of({"*", "CONNECT", "CREATE", "UPDATE"});
+}
+
 // What policies of both kinds have.
 void check_policy(const Check& spec) {
   check_param_kind(spec["paramKind"]);
@@ -222,16 +300,27 @@ void check_policy(const Check& spec) {
   check_match_conditions(spec["matchConditions"]);
   for (std::size_t i = 0; i < variables.size(); ++i) {
     Check name = variables[i]["name"];
-    if (name.empty() || name.text().find_first_not_of(" \t\n\r") == std::string_view::npos) name.required("name is not specified");
-    else if (!apimachinery::is_c_identifier(name.text()).empty()) name.invalid("must be a valid CEL identifier");
-    variables[i]["expression"].need("expression is not specified");
+    if (blank(name.text())) name.required("name is not specified");
+    else if (!is_identifier(name.text())) name.invalid("must be a valid CEL identifier");
+    if (blank(variables[i]["expression"].text())) variables[i]["expression"].required("expression is not specified");
   }
 }
 
 class PolicyStrategy final : public Registration {
  public:
   using Registration::Registration;
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+  void validate_status_update(WriteContext&, const Document& o, const Document&, FieldErrors& errors) const override {
+    Check status(member(o, "status"), FieldPath("status"), errors);
+    Check warnings = status["typeChecking"]["expressionWarnings"], conditions = status["conditions"];
+    for (std::size_t i = 0; i < warnings.size(); ++i) {
+      warnings[i]["warning"].need();
+      if (blank(warnings[i]["fieldRef"].text())) warnings[i]["fieldRef"].required();
+    }
+    conditions.add(apimachinery::validate_conditions(conditions.value(), conditions.path()));
+  }
+
+ protected:
+  void check(const Document& o, FieldErrors& errors) const override {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
     check_policy(spec);
     if (kind->kind == "MutatingAdmissionPolicy") return check_mutations(spec);
@@ -246,16 +335,22 @@ class PolicyStrategy final : public Registration {
     std::set<std::string_view> keys;
     for (std::size_t i = 0; i < audit.size(); ++i) {
       Check key = audit[i]["key"], value = audit[i]["valueExpression"];
-      for (const auto& m : apimachinery::is_qualified_name(std::string(apimachinery::name_of(o)) + "/" + std::string(key.text()))) key.invalid(m);
-      if (value.need("valueExpression is not specified") && value.text().size() > 5 * 1024) value.required("must not exceed 5120 bytes in length");
+      std::string whole = std::string(apimachinery::name_of(o)) + "/" + std::string(key.text());
+      if (whole.front() == '/') key.invalid("requires metadata.name be non-empty");
+      else
+        for (const auto& m : apimachinery::is_qualified_name(whole)) key.invalid_as(whole, m);
+      if (blank(value.text())) value.required("valueExpression is not specified");
+      else if (trim(value.text()).size() > 5 * 1024) value.required("must not exceed 5120 bytes in length");
       if (!keys.insert(key.text()).second) key.duplicate();
     }
   }
 
  private:
   static void check_mutations(const Check& spec) {
+    check_mutable(spec["matchConstraints"]);
     Check list = spec["mutations"];
     list.need("mutations must contain at least one item");
+    spec["reinvocationPolicy"].need();
     for (std::size_t i = 0; i < list.size(); ++i) {
       Check apply = list[i]["applyConfiguration"], patch = list[i]["jsonPatch"], type = list[i]["patchType"];
       if (type.empty()) {
@@ -267,7 +362,7 @@ class PolicyStrategy final : public Registration {
       const Check &wanted = applies ? apply : patch, &other = applies ? patch : apply;
       std::string when(type.text());
       if (!wanted.set()) wanted.required("must be specified when patchType is " + when);
-      else wanted["expression"].need();
+      else if (blank(wanted["expression"].text())) wanted["expression"].required();
       if (other.set()) other.invalid_as(applies ? "{jsonPatch}" : "{applyConfiguration}", "must not be specified when patchType is " + when);
     }
   }
@@ -275,12 +370,10 @@ class PolicyStrategy final : public Registration {
   static void check_validation(const Check& v) {
     Check expression = v["expression"], message = v["message"], from = v["messageExpression"], reason = v["reason"];
     std::string_view text = expression.text();
-    if (text.find_first_not_of(" \t\n\r") == std::string_view::npos) expression.required("expression is not specified");
-    auto blank = [](std::string_view s) { return s.find_first_not_of(" \t\n\r") == std::string_view::npos; };
+    if (blank(text)) expression.required("expression is not specified");
     if (!from.empty() && blank(from.text())) from.invalid("must be non-empty if specified");
     if (!message.empty() && blank(message.text())) message.invalid("must be non-empty if specified");
-    else if (message.text().find('\n') != std::string_view::npos) message.invalid("must not contain line breaks");
-    else if (message.empty() && text.find('\n') != std::string_view::npos) message.required("message must be specified if expression contains line breaks");
+    else if (trim(message.text()).find_first_of("\n\r") != std::string_view::npos) message.invalid("must not contain line breaks");
     if (reason.set()) reason.one_of({"Forbidden", "Invalid", "RequestEntityTooLarge"});
   }
 };
@@ -288,14 +381,16 @@ class PolicyStrategy final : public Registration {
 class BindingStrategy final : public Registration {
  public:
   using Registration::Registration;
-  void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
+
+ protected:
+  void check(const Document& o, FieldErrors& errors) const override {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
     Check name = spec["policyName"], param = spec["paramRef"], actions = spec["validationActions"];
     if (name.need()) name.named(apimachinery::name_is_dns_subdomain);
     if (param.set()) check_param(param);
     check_match_resources(spec["matchResources"]);
-    if (kind->kind != "ValidatingAdmissionPolicyBinding") return;
-    actions.need("at least one validation action is required");
+    if (kind->kind != "ValidatingAdmissionPolicyBinding") return check_mutable(spec["matchResources"]);
+    actions.need();
     std::set<std::string_view> seen;
     for (std::size_t i = 0; i < actions.size(); ++i)
       if (!seen.insert(actions[i].text()).second) actions[i].duplicate();
@@ -314,7 +409,7 @@ class BindingStrategy final : public Registration {
     }
     if (!name.empty()) name.format(path_segment);
     check_selector(selector);
-    if (!missing.set()) missing.required();
+    if (missing.empty()) missing.required();
     else missing.one_of({"Allow", "Deny"});
   }
 };

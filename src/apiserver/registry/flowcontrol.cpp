@@ -228,8 +228,12 @@ class ApiServiceStrategy final : public Strategy {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
     Check group = spec["group"], version = spec["version"], service = spec["service"];
     std::string wanted = std::string(version.text()) + "." + std::string(group.text()), name(apimachinery::name_of(o));
-    if (name != wanted)
-      errors.push_back(field_invalid(FieldPath("metadata").child("name"), name, "must be `spec.version+\".\"+spec.group`: \"" + wanted + "\""));
+    for (const char* f : {"name", "generateName"}) {
+      std::string text(apimachinery::string_at(member(o, "metadata"), f));
+      bool given = std::string_view(f) == "name" || !text.empty();
+      if (given && text != wanted && path_segment(text).empty())
+        errors.push_back(field_invalid(FieldPath("metadata").child(f), text, "must be `spec.version+\".\"+spec.group`: " + apimachinery::go_quote(wanted)));
+    }
     if (group.empty() && !version.is("v1")) group.required("only v1 may have an empty group and it better be legacy kube");
     if (!group.empty()) group.format(apimachinery::is_dns1123_subdomain);
     version.format(apimachinery::is_dns1035_label);

@@ -9,6 +9,9 @@ namespace {
 
 bool in(std::string_view text, std::initializer_list<std::string_view> set) { return std::find(set.begin(), set.end(), text) != set.end(); }
 
+// Of these kinds only the name that comes of it is checked, not generateName.
+apimachinery::NameProblems long_name(std::string_view name, bool prefix) { return prefix ? apimachinery::NameProblems() : apimachinery::check_name_format("k8s-long-name", name); }
+
 class PlainStrategy final : public Strategy {
  public:
   using Strategy::Strategy;
@@ -26,17 +29,20 @@ void set_flags(Strategy& s) {
                                "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
                                "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "CustomResourceDefinition", "HorizontalPodAutoscaler"});
   s.create_on_update = in(kind, {"RuntimeClass", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Lease", "LeaseCandidate", "LimitRange", "Event", "Service", "Endpoints"});
-  s.unconditional_update = !in(kind, {"PodCertificateRequest", "ClusterTrustBundle", "RuntimeClass", "PodDisruptionBudget", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment", "CSINode",
+  s.unconditional_update = !in(kind, {"PodCertificateRequest", "ClusterTrustBundle", "DeviceTaintRule", "RuntimeClass", "PodDisruptionBudget", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment", "CSINode",
                                       "Lease", "LeaseCandidate", "StorageVersionMigration", "ValidatingAdmissionPolicy", "MutatingAdmissionPolicy", "MutatingWebhookConfiguration",
                                       "ValidatingWebhookConfiguration", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicyBinding", "CustomResourceDefinition", "APIService"});
   s.returns_deleted = (g == "resource.k8s.io" && kind != "DeviceTaintRule") || (g == "storage.k8s.io" && kind != "CSIStorageCapacity") ||
                       (g.empty() && in(kind, {"ResourceQuota", "PersistentVolume", "ServiceAccount", "PersistentVolumeClaim", "Namespace", "Pod", "Service", "PodTemplate"}));
   if (kind == "Job" || kind == "ReplicationController") s.gc = GcPolicy::Orphan;
   if (kind == "Event") s.gc = GcPolicy::Unsupported;
-  s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "Service", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
+  s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
                                     "Namespace", "Endpoints", "ControllerRevision", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
-                                    "CSINode", "CSIStorageCapacity", "FlowSchema", "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"});
-  s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "RuntimeClass"}) && !(g.empty() && kind == "Event");
+                                    "CSINode", "CSIStorageCapacity", "FlowSchema", "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
+                                    "ResourceClaim", "ResourceClaimTemplate", "IPAddress", "VolumeAttributesClass", "StorageVersionMigration", "ClusterTrustBundle", "CertificateSigningRequest",
+                                    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"});
+  s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "apiregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "RuntimeClass"}) && !(g.empty() && kind == "Event");
+  if (kind == "DeviceClass") s.name_rule = long_name;
   if (g == "rbac.authorization.k8s.io") s.name_rule = name_is_path_segment;
   if (in(kind, {"ClusterTrustBundle", "IPAddress", "PodDisruptionBudget"}) || (g.empty() && kind == "Event")) s.name_rule = name_is_path_segment;
   if (g.empty() && kind == "Namespace") s.name_rule = name_is_dns_label;

@@ -173,6 +173,8 @@ class MigrationStrategy final : public Base {
     Check status(member(o, "status"), FieldPath("status"), errors);
     Check list = status["conditions"], version = status["resourceVersion"];
     list.add(apimachinery::validate_conditions(list.value(), list.path()));
+    std::string_view text = version.text();
+    if (!text.empty() && (text[0] == '0' || text.find_first_not_of("0123456789") != std::string_view::npos)) version.invalid("resource version is not well formed: " + std::string(text));
     std::string_view before = string_at(member(old, "status"), "resourceVersion");
     if (!before.empty() && before != version.text()) version.invalid("field is immutable");
     if (is_true(o, "Succeeded") && is_true(o, "Failed")) list.invalid("Both success and failed conditions cannot be true at the same time");
