@@ -148,3 +148,39 @@ TEST_CASE("a generation counts structs that say nothing and a Deployment's annot
   CHECK(generation(R"({"metadata":{"annotations":{"x":"y"}}})") == 2);
   CHECK(generation(R"({"spec":{"template":{"spec":{"containers":[{"name":"c","securityContext":{}}]}}}})") == 3);
 }
+
+TEST_CASE("reviews have no name, and selectors that can be read or are left out") {
+  Fixture f;
+  const std::string kReviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  Document o = {{"apiVersion", "authorization.k8s.io/v1"}, {"kind", "SelfSubjectAccessReview"}, {"spec", {{"resourceAttributes", {{"verb", "list"}, {"resource", "pods"}}}}}};
+  CHECK(created(f, kReviews, o).empty());
+  CHECK(f.get(kReviews).code == 405);
+  CHECK(f.get(kReviews + "/a").code == 404);
+  CHECK(created(f, kReviews, with(o, "/metadata", {{"name", "a"}})).size() == 1);
+  CHECK(created(f, kReviews, with(o, "/spec/resourceAttributes/fieldSelector", Document::object())) ==
+        Texts{"spec.resourceAttributes.fieldSelector.requirements: Required value: when spec.resourceAttributes.fieldSelector is specified, requirements or rawSelector is required"});
+  Answer a = f.post(kReviews, with(o, "/spec/resourceAttributes/labelSelector", {{"rawSelector", "a in"}}));
+  REQUIRE(a.code == 201);
+  CHECK(a.body["status"]["evaluationError"] == "spec.resourceAttributes.labelSelector ignored due to parse error");
+}
+
+TEST_CASE("a Service's families follow its type and its addresses") {
+  Fixture f;
+  const std::string kServices = kDefault + "services";
+  Document o = {{"apiVersion", "v1"}, {"kind", "Service"}, {"metadata", {{"name", "s"}}}, {"spec", {{"selector", {{"a", "b"}}}, {"ports", Document::array({{{"port", 80}}})}}}};
+  Document external = {{"apiVersion", "v1"}, {"kind", "Service"}, {"metadata", {{"name", "s"}}}, {"spec", {{"type", "ExternalName"}, {"externalName", "a.example"}, {"ipFamilyPolicy", "SingleStack"}}}};
+  CHECK(created(f, kServices, external) == Texts{"spec.ipFamilyPolicy: Forbidden: may not be set for ExternalName services"});
+  CHECK(created(f, kServices, with(o, "/spec/ipFamilies", {"IPv6"})).size() == 1);
+  CHECK(created(f, kServices, with(o, "/spec/clusterIPs", {"None"})).size() == 1);
+  REQUIRE(f.post(kServices, o).code == 201);
+  Document stored = f.get(kServices + "/s").body;
+  CHECK(stored["spec"]["ipFamilies"] == Document::array({"IPv4"}));
+  CHECK(causes(f.send("PUT", kServices + "/s", with(stored, "/spec/clusterIPs", {"None"}))).size() >= 1);
+  // What becomes an external name gives up its addresses.
+  Document changed = with(with(stored, "/spec/type", "ExternalName"), "/spec/externalName", "a.example");
+  for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) changed["spec"].erase(field);
+  Answer now = f.send("PUT", kServices + "/s", changed);
+  INFO(now.text);
+  REQUIRE(now.code == 200);
+  CHECK_FALSE(now.body["spec"].contains("clusterIP"));
+}

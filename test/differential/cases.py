@@ -1,4 +1,5 @@
 """Hand-picked cases: what clients do, and what they get wrong. Each takes a Case and the namespace's name."""
+import base64
 import copy
 
 import objects
@@ -317,7 +318,7 @@ def apply_errors(t):
 def apply_kinds(t):
     """Every kind applied, again with a change, by another with force, then half of it let go."""
     for version, kind, resource, ns, body in objects.objects(t.ns):
-        name = "apply-" + kind.lower()
+        name = objects.NAMES[kind][0] if kind == "IPAddress" else "apply-" + kind.lower()
         b = copy.deepcopy(body)
         b["metadata"] = {"name": name, "labels": {"a": "b"}, **({k: v for k, v in b["metadata"].items() if k != "labels"})}
         where = True if ns else False
@@ -684,6 +685,67 @@ def workload_warnings(t):
     t.create("v1", "events", base("Event", "w", "v1", involvedObject={"kind": "Pod", "name": "p", "namespace": "elsewhere"}), query={"dryRun": "All"}, label="other namespace")
     for m in [{}, {"action": "a", "reason": "r", "type": "Normal", "reportingController": "c/d", "reportingInstance": "i", "eventTime": "2026-11-29T10:00:00.000000Z", "regarding": {"namespace": t.ns}}, {"type": "Bogus", "eventTime": "2026-11-29T10:00:00.000000Z", "regarding": {"namespace": t.ns}}]:
         t.create("events.k8s.io/v1", "events", {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "ev"}, **m}, query={"dryRun": "All"}, label=str(m)[:30])
+
+
+@case
+def reviews(t):
+    """What is asked, not stored."""
+    group = "authorization.k8s.io/v1"
+    pods, path = {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": t.ns}}, {"nonResourceAttributes": {"verb": "get", "path": "/metrics"}}
+    selectors = [{"rawSelector": "a=b"}, {"requirements": [{"key": "a", "operator": "In", "values": ["b"]}]}, {}, {"rawSelector": "a=b", "requirements": [{"key": "a", "operator": "Exists"}]}, {"rawSelector": "a b"}, {"rawSelector": "a in (b,c),!d"},
+                 {"requirements": [{"key": "", "operator": "In"}]}, {"requirements": [{"key": "a", "operator": "Exists", "values": ["b"]}]}, {"requirements": [{"key": "a", "operator": "Bogus"}]}, {"requirements": [{"key": "a", "operator": ""}]},
+                 {"requirements": [{"key": "a b", "operator": "NotIn", "values": ["c d"]}]}]
+    specs = [pods, path, {}, {**pods, **path}] + [{"resourceAttributes": {**pods["resourceAttributes"], which: s}} for which in ("labelSelector", "fieldSelector") for s in selectors]
+    specs += [{"resourceAttributes": {"verb": "list", "group": "apps", "resource": "deployments", "subresource": "scale", "name": "n", "version": "v1"}}, {"resourceAttributes": {"namespace": "elsewhere"}}]
+    users = [{"user": "nobody"}, {"groups": ["system:masters"]}, {"user": "system:kube-controller-manager", "uid": "u", "groups": ["reviewed"], "extra": {"k": ["v"]}}, {}]
+    for kind, resource, ns in [("SubjectAccessReview", "subjectaccessreviews", False), ("LocalSubjectAccessReview", "localsubjectaccessreviews", True), ("SelfSubjectAccessReview", "selfsubjectaccessreviews", False)]:
+        def ask(spec, label, **meta):
+            t.create(group, resource, {"apiVersion": group, "kind": kind, **({"metadata": meta} if meta else {}), "spec": spec}, ns=ns, label=f"{kind} {label}")
+        for i, spec in enumerate(specs):
+            ask(spec if kind.startswith("Self") else {**spec, **users[0]}, f"spec {i}")
+        for i, user in enumerate(users):
+            for j, spec in enumerate(specs[:2]):
+                ask({**spec, **user}, f"user {i} {j}")
+        for meta in [{"name": "x"}, {"namespace": t.ns}, {"namespace": "elsewhere"}, {"labels": {"a": "b"}}, {"managedFields": []}, {"generateName": "x"}]:
+            ask({**pods, **({} if kind.startswith("Self") else users[0])}, str(meta), **meta)
+        t.get(group, resource, "x", ns=ns)
+        t.list(group, resource, ns=ns)
+    for spec in [{}, {"namespace": t.ns}, {"namespace": ""}]:
+        t.create(group, "selfsubjectrulesreviews", {"apiVersion": group, "kind": "SelfSubjectRulesReview", "spec": spec}, ns=False, label=str(spec), skip_body="namespace" in spec and bool(spec["namespace"]))
+    group = "authentication.k8s.io/v1"
+    for body in [{}, {"metadata": {"name": "x"}}, {"metadata": {"labels": {"a": "b c"}}}]:
+        t.create(group, "selfsubjectreviews", {"apiVersion": group, "kind": "SelfSubjectReview", **body}, ns=False, label=str(body))
+    for spec in [{}, {"token": ""}, {"token": "x"}, {"token": "a.b.c"}, {"token": "x", "audiences": ["a"]}]:
+        t.create(group, "tokenreviews", {"apiVersion": group, "kind": "TokenReview", "spec": spec}, ns=False, label=f"token {spec}")
+    t.create(group, "tokenreviews", {"apiVersion": group, "kind": "TokenReview", "metadata": {"name": "x"}, "spec": {"token": "x"}}, ns=False, label="with a name")
+    for spec in [{"audiences": ["a"], "expirationSeconds": 600, "attestations": {"x": ["y"]}}, {"boundObjectRef": {"kind": "ValidatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1", "name": "x"}},
+                 {"expirationSeconds": 600, "audiences": ["a"], "attestations": {"admissionReviewAPIGroups": [""]}, "boundObjectRef": {"kind": "ValidatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1", "name": "x"}}]:
+        t.create("v1", "serviceaccounts", {"apiVersion": group, "kind": "TokenRequest", "spec": spec}, name="default", sub="token", label=str(spec)[:60])
+
+
+@case
+def signing_requests(t):
+    group, resource, n = "certificates.k8s.io/v1", "certificatesigningrequests", t.ns + "-csr"
+    t.create(group, resource, base("CertificateSigningRequest", n), ns=False)
+    t.update(group, resource, n, change(lambda o: o["spec"].update(signerName="example.com/other", usages=["any"])), ns=False, label="spec stays")
+    t.update(group, resource, n, change(lambda o: o.update(status={"conditions": [{"type": "Approved", "status": "True"}]})), ns=False, label="status stays")
+    yes, no = {"type": "Approved", "status": "True", "reason": "R", "message": "m"}, {"type": "Denied", "status": "True"}
+    for conditions in [[yes], [yes, no], [{"type": "Failed", "status": "True"}], [{"type": "", "status": ""}], [{"type": "Failed", "status": "False"}], [{"type": "Other", "status": "Maybe"}], [{"type": "Other", "status": "True"}] * 2]:
+        t.update(group, resource, n, change(lambda o, c=conditions: o.setdefault("status", {}).update(conditions=c)), ns=False, sub="status", label=str(conditions)[:60], query={"dryRun": "All"})
+        t.update(group, resource, n, change(lambda o, c=conditions: o.setdefault("status", {}).update(conditions=c)), ns=False, sub="approval", label="approval " + str(conditions)[:60], query={"dryRun": "All"})
+    t.update(group, resource, n, change(lambda o: {**o, "metadata": {**o["metadata"], "labels": {"a": "b"}}, "spec": {**o["spec"], "usages": ["any"]}, "status": {"conditions": [yes], "certificate": "AAE="}}), ns=False, sub="approval", label="approve")
+    t.get(group, resource, n, ns=False)
+    t.get(group, resource, n, ns=False, sub="approval")
+    for conditions in [[], [no], [yes], [{**yes, "reason": "S"}], [yes, {"type": "Failed", "status": "True"}]]:
+        for sub in ("approval", "status"):
+            t.update(group, resource, n, change(lambda o, c=conditions: o["status"].update(conditions=c)), ns=False, sub=sub, label=sub + str(conditions)[:60], query={"dryRun": "All"})
+    t.patch(group, resource, n, {"status": {"conditions": [yes, {"type": "Failed", "status": "True"}]}}, ns=False, sub="approval", label="patch")
+    t.patch(group, resource, n, {"status": {"certificate": "AAE="}}, ns=False, sub="status", label="no certificate")
+    pem = base64.b64encode(objects.ANCHOR.encode()).decode()
+    t.patch(group, resource, n, {"status": {"certificate": pem}}, ns=False, sub="status", label="certificate")
+    t.patch(group, resource, n, {"status": {"certificate": None}}, ns=False, sub="status", label="no other certificate")
+    t.apply(group, resource, n, {"apiVersion": group, "kind": "CertificateSigningRequest", "status": {"conditions": [no]}}, ns=False, sub="approval", label="apply")
+    t.delete(group, resource, n, ns=False)
 
 
 @case

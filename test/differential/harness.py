@@ -1,10 +1,11 @@
 """Runs one case after another on both planes and keeps what differs."""
 import concurrent.futures
 import copy
+import http.client
 import json
 
 import compare
-from planes import url
+from planes import Reply, url
 
 MERGE, STRATEGIC, JSON_PATCH, APPLY = ("application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml")
 
@@ -20,7 +21,10 @@ class Differ:
     def both(self, case, method, path, body=None, content_type="application/json", accept="application/json", headers=None, skip_body=False):
         """path and body may be functions of the plane's index (0 upstream, 1 onebin)."""
         def ask(i):
-            return self.planes[i].request(method, path(i) if callable(path) else path, body(i) if callable(body) else body, content_type, accept, headers)
+            try:
+                return self.planes[i].request(method, path(i) if callable(path) else path, body(i) if callable(body) else body, content_type, accept, headers)
+            except (http.client.HTTPException, OSError) as e:  # a handler that fell: the other's answer is told with it
+                return Reply(0, {}, "no answer: " + repr(e), None, [])
         replies = list(self.pool.map(ask, (0, 1)))
         self.compared += 1
         names = []

@@ -42,7 +42,9 @@ POD_SPEC = {
     "schedulerName": "default-scheduler", "shareProcessNamespace": True,
 }
 TEMPLATE = {"metadata": {"labels": dict(LABELS), "annotations": {"a": "b"}}, "spec": POD_SPEC}
-CA = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJnRENDQVNlZ0F3SUJBZ0lVRWo=")
+# A certificate request and a certificate of a CA, valid for a hundred years, that nobody has the key of.
+REQUEST = 'LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIRk1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0VHQ0NxR1NNNDlBd0VIQTBJQQpCRjlqMGQ2MlJaTWlOR1RPNGpXL0phYkUxRCtxSHd1Q1NmOUFrbFMxUjdjQ05hRVcwVWwvSTZOTFFzL2tqem9mCjRKZm9rRlQwQTNJQng5c0RDYUU0Ym9xZ0FEQUtCZ2dxaGtqT1BRUURBZ05IQURCRUFpQmhYSGdsNXRwdDB3MFIKNmdLNEpUdEtGTXhiTTJtZEtHZ3gzZHFTZExzREdRSWdUanlSemJxVWExU3pjaTlLbFhKcjg3QmFvU0cyTGxGUwptYTh1NHBNZXdZST0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg=='
+ANCHOR = '-----BEGIN CERTIFICATE-----\nMIIBcTCCARegAwIBAgIUNPnQR/kx/hOb9cUz73NuaR/1+yYwCgYIKoZIzj0EAwIw\nDTELMAkGA1UEAwwCY2EwIBcNMjYxMTMwMDM0NTIxWhgPMjEyNjExMDYwMzQ1MjFa\nMA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEX2PR3rZF\nkyI0ZM7iNb8lpsTUP6ofC4JJ/0CSVLVHtwI1oRbRSX8jo0tCz+SPOh/gl+iQVPQD\ncgHH2wMJoThuiqNTMFEwHQYDVR0OBBYEFLrS5lWVAeeKQfzfV5SAJ+3ZwMk1MB8G\nA1UdIwQYMBaAFLrS5lWVAeeKQfzfV5SAJ+3ZwMk1MA8GA1UdEwEB/wQFMAMBAf8w\nCgYIKoZIzj0EAwIDSAAwRQIhANqH79llicWsefWkrVvPfYDnRZgByxzTHyqyyfmJ\nh2iDAiAqBI5+ji80gW81sM7c8oFpRZgKDljwKC/OSKlFfP9AuQ==\n-----END CERTIFICATE-----\n'
 
 
 def job_template():
@@ -53,6 +55,13 @@ def job_template():
 
 
 SELECTOR = {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "back"]}]}
+# What claims of devices ask for, and what policies match: nothing that is ever written.
+CLAIM = {"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": "gpu.example.com", "selectors": [{"cel": {"expression": "true"}}], "allocationMode": "ExactCount", "count": 2, "capacity": {"requests": {"memory": "1Gi"}},
+                                                              "tolerations": [{"key": "example.com/broken", "operator": "Equal", "value": "v", "effect": "NoExecute", "tolerationSeconds": 5}]}},
+                                  {"name": "some", "firstAvailable": [{"name": "big", "deviceClassName": "big.example.com"}, {"name": "small", "deviceClassName": "small.example.com", "allocationMode": "All"}]}],
+                     "constraints": [{"requests": ["one"], "matchAttribute": "gpu.example.com/model"}], "config": [{"requests": ["one", "some/big"], "opaque": {"driver": "gpu.example.com", "parameters": {"a": "b"}}}]}}
+RULE = {"operations": ["CREATE", "UPDATE"], "apiGroups": ["never.example.com"], "apiVersions": ["v1"], "resources": ["x", "x/status"], "scope": "Namespaced"}
+MATCH = {"resourceRules": [{**RULE, "resourceNames": ["a"]}], "excludeResourceRules": [RULE], "matchPolicy": "Equivalent", "namespaceSelector": {"matchLabels": {"a": "b"}}, "objectSelector": {"matchLabels": {"a": "b"}}}
 # (apiVersion, kind, resource, namespaced, object)
 OBJECTS = [
     ("v1", "ConfigMap", "configmaps", True, {"data": {"a": "1", "b.txt": "two\n"}, "binaryData": {"bin": "AAE="}}),
@@ -119,7 +128,7 @@ OBJECTS = [
     ("storage.k8s.io/v1", "CSIStorageCapacity", "csistoragecapacities", True, {"storageClassName": "fast", "capacity": "10Gi", "maximumVolumeSize": "1Gi", "nodeTopology": {"matchLabels": {"a": "b"}}}),
     ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", False, {"value": 1000, "description": "d", "preemptionPolicy": "Never"}),
     ("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", False, {"handler": "runc", "overhead": {"podFixed": {"cpu": "10m"}}, "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}]}}),
-    ("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", False, {"spec": {"signerName": "example.com/s", "usages": ["client auth"], "request": "bm90IGEgcmVxdWVzdA==", "expirationSeconds": 3600}}),
+    ("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", False, {"spec": {"signerName": "example.com/s", "usages": ["client auth"], "request": REQUEST, "expirationSeconds": 3600}}),
     ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "flowschemas", False, {"spec": {"priorityLevelConfiguration": {"name": "global-default"}, "matchingPrecedence": 500, "distinguisherMethod": {"type": "ByUser"},
                                                                                       "rules": [{"subjects": [{"kind": "User", "user": {"name": "u"}}], "resourceRules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "namespaces": ["*"]}]}]}}),
     ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", False, {"spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 10, "limitResponse": {"type": "Queue", "queuing": {"queues": 16, "handSize": 4, "queueLengthLimit": 50}}}}}),
@@ -127,7 +136,45 @@ OBJECTS = [
                                                                                                                                "rules": [{"operations": ["CREATE"], "apiGroups": ["never.example.com"], "apiVersions": ["v1"], "resources": ["x"]}], "objectSelector": {"matchLabels": {"never": "never"}}}]}),
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False, {"webhooks": [{"name": "a.example.com", "clientConfig": {"url": "https://127.0.0.1:1/x"}, "admissionReviewVersions": ["v1"], "sideEffects": "NoneOnDryRun", "failurePolicy": "Ignore",
                                                                                                                                "rules": [{"operations": ["CREATE"], "apiGroups": ["never.example.com"], "apiVersions": ["v1"], "resources": ["x"], "scope": "*"}], "reinvocationPolicy": "Never"}]}),
+    ("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", False, {"spec": {"cidrs": ["10.97.0.0/24", "fd00:97::/112"]}}),
+    ("networking.k8s.io/v1", "IPAddress", "ipaddresses", False, {"spec": {"parentRef": {"resource": "services", "namespace": "ns", "name": "s"}}}),
+    ("storage.k8s.io/v1", "VolumeAttributesClass", "volumeattributesclasses", False, {"driverName": "example.com", "parameters": {"iops": "100"}}),
+    ("certificates.k8s.io/v1", "ClusterTrustBundle", "clustertrustbundles", False, {"spec": {"trustBundle": ANCHOR}}),
+    ("storagemigration.k8s.io/v1", "StorageVersionMigration", "storageversionmigrations", False, {"spec": {"resource": {"group": "apps", "resource": "deployments"}}}),
+    ("resource.k8s.io/v1", "DeviceClass", "deviceclasses", False, {"spec": {"selectors": [{"cel": {"expression": "true"}}], "config": [{"opaque": {"driver": "gpu.example.com", "parameters": {"a": "b"}}}], "extendedResourceName": "example.com/gpu"}}),
+    ("resource.k8s.io/v1", "ResourceClaim", "resourceclaims", True, {"spec": CLAIM}),
+    ("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates", True, {"spec": {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": CLAIM}}),
+    ("resource.k8s.io/v1", "ResourceSlice", "resourceslices", False, {"spec": {"driver": "gpu.example.com", "nodeName": "n", "pool": {"name": "a/b", "generation": 1, "resourceSliceCount": 1}, "devices": [
+        {"name": "gpu-0", "attributes": {"model": {"string": "m"}, "gpu.example.com/cores": {"int": 3}, "version": {"version": "1.2.3"}, "fast": {"bool": True}}, "capacity": {"memory": {"value": "1Gi"}}},
+        {"name": "gpu-1", "allowMultipleAllocations": True, "bindsToNode": True, "bindingConditions": ["example.com/ready"], "bindingFailureConditions": ["example.com/failed"],
+         "capacity": {"memory": {"value": "8Gi", "requestPolicy": {"default": "1Gi", "validRange": {"min": "1Gi", "max": "4Gi", "step": "1Gi"}}}, "slots": {"value": "4", "requestPolicy": {"default": "1", "validValues": ["1", "2"]}}},
+         "taints": [{"key": "example.com/broken", "value": "v", "effect": "NoSchedule", "timeAdded": "2026-11-29T10:00:00Z"}], "consumesCounters": [{"counterSet": "set", "counters": {"memory": {"value": "1Gi"}}}]}]}}),
+    ("resource.k8s.io/v1", "DeviceTaintRule", "devicetaintrules", False, {"spec": {"deviceSelector": {"driver": "gpu.example.com", "pool": "p", "device": "gpu-0"}, "taint": {"key": "example.com/broken", "value": "v", "effect": "NoExecute", "timeAdded": "2026-11-29T10:00:00Z"}}}),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False, {"spec": {"failurePolicy": "Ignore", "paramKind": {"apiVersion": "rules.example.com/v1", "kind": "Rule"}, "matchConstraints": MATCH,
+        "matchConditions": [{"name": "a", "expression": "true"}], "variables": [{"name": "v", "expression": "true"}], "auditAnnotations": [{"key": "k", "valueExpression": "'v'"}],
+        "validations": [{"expression": "true", "message": "m", "reason": "Invalid"}, {"expression": "true", "messageExpression": "'m'"}]}}),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False, {"spec": {"policyName": "none.example.com", "paramRef": {"name": "p", "namespace": "ns", "parameterNotFoundAction": "Allow"},
+        "matchResources": MATCH, "validationActions": ["Warn", "Audit"]}}),
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", False, {"spec": {"failurePolicy": "Ignore", "reinvocationPolicy": "IfNeeded", "paramKind": {"apiVersion": "rules.example.com/v1", "kind": "Rule"}, "matchConstraints": MATCH,
+        "matchConditions": [{"name": "a", "expression": "true"}], "variables": [{"name": "v", "expression": "true"}],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/spec'}]"}}, {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}}]}}),
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", False, {"spec": {"policyName": "none.example.com", "paramRef": {"selector": {"matchLabels": {"a": "b"}}, "parameterNotFoundAction": "Deny"}, "matchResources": MATCH}}),
+    ("apiregistration.k8s.io/v1", "APIService", "apiservices", False, {"spec": {"group": "never.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 10, "insecureSkipTLSVerify": True, "service": {"namespace": "ns", "name": "s", "port": 8443}}}),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False, {"spec": {"group": "differential.example.com", "scope": "Namespaced", "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList", "shortNames": ["wd"], "categories": ["all"]},
+        "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"service": {"namespace": "ns", "name": "s", "path": "/convert", "port": 443}}}},
+        "versions": [{"name": "v1", "served": True, "storage": True, "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas", "labelSelectorPath": ".status.selector"}},
+                      "additionalPrinterColumns": [{"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas", "description": "d", "priority": 1, "format": "int32"}], "selectableFields": [{"jsonPath": ".spec.color"}],
+                      "schema": {"openAPIV3Schema": {"type": "object", "description": "d", "properties": {
+                          "spec": {"type": "object", "required": ["replicas"], "properties": {"replicas": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 9, "default": 1}, "color": {"type": "string", "enum": ["red", "blue"], "pattern": "^[a-z]+$", "maxLength": 9},
+                                                                                              "port": {"x-kubernetes-int-or-string": True, "nullable": True}, "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                                                                                              "list": {"type": "array", "maxItems": 3, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
+                                                                                              "map": {"type": "object", "additionalProperties": {"type": "string"}}, "choice": {"type": "object", "properties": {"a": {"type": "string"}}, "anyOf": [{"required": ["a"]}], "not": {"required": ["b"]}}}},
+                          "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}}}}}}},
+                     {"name": "v1beta1", "served": True, "storage": False, "deprecated": True, "deprecationWarning": "old", "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}),
 ]
+
+# Names that are not any name: of the object, and of another one.
+NAMES = {"IPAddress": ("10.97.0.1", "10.97.0.2"), "CustomResourceDefinition": ("widgets.differential.example.com",) * 2, "APIService": ("v1.never.example.com",) * 2}
 
 
 def objects(namespace):
