@@ -118,7 +118,7 @@ class Conformer {
       bool drop = false;
       if (!f) {
         if (!type.preserve_unknown) {
-          problems_.unknown(at);
+          if (!loosely_) problems_.unknown(at);
           drop = !options_.keep_unknown;
         }
       } else if (i->second.is_null()) {
@@ -312,15 +312,23 @@ class Conformer {
       case Shape::SchemaOrBool:
         if (v.is_boolean()) return {};
         if (!v.is_object()) return bad_request("boolean or JSON schema expected");
-        return object(v, *type.fields[1].message, path, depth + 1);
+        return loosely(v, *type.fields[1].message, path, depth + 1);
       default:  // an array of the second field's elements, or the schema
         if (v.is_array()) return elements(v, type.fields[1], path, depth + 1);
         if (!v.is_object()) {  // upstream reads nothing of what is neither
           v = nullptr;
           return {};
         }
-        return object(v, *type.fields[0].message, path, depth + 1);
+        return loosely(v, *type.fields[0].message, path, depth + 1);
     }
+  }
+
+  // The unions of JSON schema read what is in them by themselves, and not strictly.
+  Status loosely(Document& v, const TypeSchema& type, const JsonPath& path, int depth) {
+    bool before = std::exchange(loosely_, true);
+    Status s = object(v, type, path, depth);
+    loosely_ = before;
+    return s;
   }
 
   static constexpr const char* kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -328,6 +336,7 @@ class Conformer {
   const DecodeOptions& options_;
   Problems& problems_;
   bool map_;
+  bool loosely_ = false;
 };
 
 Status conform(Document& object, const TypeSchema& type, const DecodeOptions& options, DecodeReport* report, bool map) {

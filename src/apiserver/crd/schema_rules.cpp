@@ -175,6 +175,14 @@ class Structure {
 
 // ---- defaults: valid by their own schema, and nothing in them that would be pruned
 
+// What a default of x-kubernetes-int-or-string is, upstream does not look at.
+Document without_either(Document s) {
+  if (s.is_object()) s.erase("x-kubernetes-int-or-string");
+  if (s.is_structured())
+    for (auto& v : s) v = without_either(std::move(v));
+  return s;
+}
+
 void check_defaults(const Document& s, const FieldPath& path, bool in_meta, FieldErrors& errors, int depth) {
   if (!s.is_object() || depth > kDeepest) return;
   bool embedded = bool_at(s, "x-kubernetes-embedded-resource");
@@ -187,7 +195,7 @@ void check_defaults(const Document& s, const FieldPath& path, bool in_meta, Fiel
     Document around = {{"type", "object"}, {"properties", {{"v", s}}}}, object = {{"v", *d}};
     apimachinery::prune(*apimachinery::make_custom_type(arena, "default", &around, *meta), object);
     if (!in_meta && object["v"] != *d) errors.push_back(field_invalid(at, *d, "must not have unknown fields"));
-    apimachinery::ValueSchema values(s);
+    apimachinery::ValueSchema values(without_either(s));
     FieldErrors found = values.validate_embedded(*d);
     apimachinery::append(found, values.validate(*d));
     for (auto& e : found) {
@@ -233,7 +241,7 @@ class Supported {
     for (const char* name : {"id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"})
       if (filled_or_false(s, name)) forbidden(path.child(name), std::string(name) + " is not supported");
     if (type == "null") forbidden(path.child("type"), "type cannot be set to null, use nullable as an alternative");
-    if (member(s, "items").is_array()) forbidden(path.child("items"), "items must be a schema object and not an array");
+    if (member(s, "items").is_array() && !member(s, "items").empty()) forbidden(path.child("items"), "items must be a schema object and not an array");
     if (c.in_meta && bool_at(s, "x-kubernetes-embedded-resource")) forbidden(path.child("x-kubernetes-embedded-resource"), "must not be used inside of resource meta");
   }
   static bool filled_or_false(const Document& s, const char* name) {

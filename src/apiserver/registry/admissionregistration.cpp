@@ -1,6 +1,7 @@
 // admissionregistration.k8s.io: webhook configurations, admission policies and their bindings. Expressions are bounded and
 // must be there; whether they compile is told by whoever evaluates them.
 #include "apiserver/registry/check.hpp"
+#include "apiserver/registry/empty_lists.hpp"
 #include "apiserver/registry/webhooks.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
@@ -199,15 +200,9 @@ void warn_of_reviews(WriteContext& c, const Document& rule, const FieldPath& pat
     }
 }
 
-bool has_empty_list(const Document& d) {
-  if (d.is_array() && d.empty()) return true;
-  return d.is_structured() && std::any_of(d.begin(), d.end(), [](const Document& v) { return has_empty_list(v); });
-}
-
 class WebhookStrategy final : public Registration {
  public:
   using Registration::Registration;
-  // A list with nothing in it is none once it is stored, and upstream counts it as a change each time.
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
     Strategy::prepare_for_update(c, o, old);
     if (has_empty_list(member(o, "webhooks"))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);

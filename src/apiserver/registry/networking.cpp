@@ -1,6 +1,7 @@
 // networking.k8s.io: Ingress, IngressClass, NetworkPolicy, ServiceCIDR, IPAddress.
 #include "apiserver/registry/addresses.hpp"
 #include "apiserver/registry/check.hpp"
+#include "apiserver/registry/empty_lists.hpp"
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_spec.hpp"
 
@@ -79,6 +80,10 @@ class NetworkPolicyStrategy final : public Strategy {
  public:
   explicit NetworkPolicyStrategy(const KindSchema& k) : Strategy(k) { set_flags(*this); }
 
+  void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
+    Strategy::prepare_for_update(c, o, old);
+    if (has_empty_list(member(o, "spec"))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
+  }
   void set_defaults(Document& o) const override {
     Document& spec = apimachinery::object_at(o, "spec");
     if (!each(spec, "policyTypes").empty()) return;

@@ -315,7 +315,7 @@ constexpr Source kPersistentSources[] = {
     {"iscsi", check_iscsi},
     {"cinder", check_persistent_cinder},
     {"fc", check_fc},
-    {"flexVolume", check_flex},
+    {"flexVolume", check_flex, ""},
     {"azureFile", check_persistent_azure_file},
     {"vsphereVolume", check_vsphere},
     {"photonPersistentDisk", check_photon},
@@ -334,7 +334,8 @@ bool check_sources(const Check& holder, const Source (&sources)[N]) {
   for (const Source& s : sources) {
     Check at = holder[s.field];
     if (!at.value().is_object()) continue;
-    if (std::exchange(found, true)) at.as(holder.path().child(s.second ? s.second : s.field)).forbidden("may not specify more than 1 volume type");
+    bool alone = s.second && !*s.second;  // upstream does not look whether it is the only one
+    if (std::exchange(found, true) && !alone) at.as(holder.path().child(s.second ? s.second : s.field)).forbidden("may not specify more than 1 volume type");
     else s.check(s.place ? at.as(holder.path().child(s.place)) : at);
   }
   if (!found) holder.required("must specify a volume type");

@@ -139,13 +139,6 @@ void check_claim_spec(const Check& spec) {
   }
 }
 
-void check_skipped(const Check& list) {
-  std::set<std::string_view> all;
-  for (std::size_t i = 0; i < list.size(); ++i) all.insert(list[i].text());
-  if (all.count("NodePrepareResources") && !all.count("NodeUnprepareResources") && !all.count("*"))
-    list.invalid("NodePrepareResources cannot be skipped unless NodeUnprepareResources is also skipped");
-}
-
 // Devices in use by others are for those whom the namespace's label allows it.
 void check_admin_access(WriteContext& c, const Document& o, const FieldPath& path, FieldErrors& errors) {
   constexpr const char* kLabel = "resource.kubernetes.io/admin-access";
@@ -224,6 +217,11 @@ class ClaimStrategy final : public Strategy {
   void prepare_for_status_update(WriteContext& c, Document& o, const Document& old) const override {
     Strategy::prepare_for_status_update(c, o, old);
     Document* status = find_member(o, "status");
+    Document* allocation = status ? find_member(*status, "allocation") : nullptr;
+    Document* chosen = allocation ? find_member(*allocation, "devices") : nullptr;
+    if (Document* results = chosen ? array_in(*chosen, "results") : nullptr)
+      for (auto& r : *results)
+        if (r.is_object()) r.erase("skipNodeOperations");  // a feature that is off
     Document* devices = status ? find_member(*status, "devices") : nullptr;
     if (!devices || !devices->is_array()) return;
     std::set<std::string> held = allocated(*status), before = allocated(member(old, "status"));
@@ -308,7 +306,6 @@ class ClaimStrategy final : public Strategy {
       results[i]["device"].format(apimachinery::is_dns1123_label);
       check_binding(results[i]);
       check_tolerations_of(results[i]["tolerations"]);
-      check_skipped(results[i]["skipNodeOperations"]);
     }
     if (Check nodes = allocation["nodeSelector"]; nodes.set()) validate_node_selector(nodes.value(), nodes.path(), nodes.errors());
     for (std::size_t i = 0; i < config.size(); ++i) {
@@ -335,13 +332,19 @@ class ClaimTemplateStrategy final : public Strategy {
   }
   void validate(WriteContext& c, const Document& o, FieldErrors& errors) const override {
     check_admin_requests(c, o, member(member(o, "spec"), "spec"), errors);
-    check_template_metadata(Check(member(o, "spec"), FieldPath("spec"), errors)["metadata"]);
-    check_claim_spec(Check(member(o, "spec"), FieldPath("spec"), errors)["spec"]);
+    check(o, errors);
   }
-  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
-    validate(c, o, errors);
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
+    check(o, errors);
     if (!semantically_equal(*kind->type->field("spec")->message, member(o, "spec"), member(old, "spec")))
       errors.push_back(field_invalid(FieldPath("spec"), member(o, "spec"), "field is immutable"));
+  }
+
+ private:
+  static void check(const Document& o, FieldErrors& errors) {
+    Check spec(member(o, "spec"), FieldPath("spec"), errors);
+    check_template_metadata(spec["metadata"]);
+    check_claim_spec(spec["spec"]);
   }
 };
 
@@ -407,7 +410,8 @@ class SliceStrategy final : public Strategy {
  private:
   // What this release has turned off.
   static void drop_disabled(Document& o) {
-    if (Document* spec = find_member(o, "spec"); spec && spec->is_object()) spec->erase("partitionTypeAttribute");
+    if (Document* spec = find_member(o, "spec"); spec && spec->is_object())
+      for (const char* f : {"partitionTypeAttribute", "skipNodeOperations"}) spec->erase(f);
     Document* devices = devices_of(o);
     if (!devices) return;
     for (auto& d : *devices) {
@@ -453,7 +457,6 @@ class SliceStrategy final : public Strategy {
     }
     for (std::size_t i = 0; i < counters.size(); ++i) check_counters(counters[i]["counters"]);
     check_unique_items(counters, {"name"});
-    check_skipped(spec["skipNodeOperations"]);
   }
 };
 

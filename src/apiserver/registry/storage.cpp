@@ -142,12 +142,8 @@ class CsiNodeStrategy final : public StorageStrategy {
  public:
   using StorageStrategy::StorageStrategy;
   // Health of volumes is told behind a feature that is off.
-  void prepare_for_create(WriteContext&, Document& o) const override {
-    o.erase("status");
-    forget_nothing(o);
-  }
+  void prepare_for_create(WriteContext&, Document& o) const override { o.erase("status"); }
   void prepare_for_update(WriteContext&, Document& o, const Document& old) const override {
-    forget_nothing(o);
     if (const Document* status = find_member(old, "status")) o["status"] = *status;
     else o.erase("status");
   }
@@ -185,12 +181,6 @@ class CsiNodeStrategy final : public StorageStrategy {
         b.erase("allocatable");
         if (!semantically_equal(*kind->type->field("spec")->message->field("drivers")->message, a, b)) errors.push_back(field_invalid(FieldPath("spec").child("drivers"), b, "field is immutable"));
       }
-  }
-
- private:
-  // A list with nothing in it is none once it is stored.
-  static void forget_nothing(Document& o) {
-    if (Document* spec = find_member(o, "spec"); spec && spec->is_object() && each(*spec, "drivers").empty()) spec->erase("drivers");
   }
 };
 

@@ -213,10 +213,9 @@ class PersistentVolumeStrategy final : public Strategy {
     }
   }
   void set_defaults(Document& o) const override {
-    Document* spec = find_member(o, "spec");
-    if (!spec || !spec->is_object()) return;
-    if (string_at(*spec, "persistentVolumeReclaimPolicy").empty()) (*spec)["persistentVolumeReclaimPolicy"] = "Retain";
-    if (!find_member(*spec, "volumeMode")) (*spec)["volumeMode"] = "Filesystem";
+    Document& spec = apimachinery::object_at(o, "spec");
+    if (string_at(spec, "persistentVolumeReclaimPolicy").empty()) spec["persistentVolumeReclaimPolicy"] = "Retain";
+    if (!find_member(spec, "volumeMode")) spec["volumeMode"] = "Filesystem";
   }
   void validate(WriteContext&, const Document& o, FieldErrors& errors) const override {
     const Document& spec = member(o, "spec");
@@ -266,9 +265,12 @@ class PersistentVolumeStrategy final : public Strategy {
           const Document& expressions = each(terms[i], list);
           Document* old_expressions = find_member((*old_terms)[i], list);
           if (!old_expressions || !old_expressions->is_array() || old_expressions->size() != expressions.size()) continue;
-          for (std::size_t j = 0; j < expressions.size(); ++j)
+          for (std::size_t j = 0; j < expressions.size(); ++j) {
+            std::string_view key = string_at(expressions[j], "key"), newer;  // of other labels the newer name is "", upstream
             for (auto [beta, stable] : kLabels)
-              if (string_at(expressions[j], "key") == stable && string_at((*old_expressions)[j], "key") == beta) (*old_expressions)[j]["key"] = stable;
+              if (string_at((*old_expressions)[j], "key") == beta) newer = stable;
+            if (key == newer) (*old_expressions)[j]["key"] = std::string(key);
+          }
         }
     return semantically_equal(*kind->type->field("spec")->message->field("nodeAffinity")->message, now, was);
   }
