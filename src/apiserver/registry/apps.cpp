@@ -265,6 +265,7 @@ class StatefulSetStrategy final : public Workload {
     for (const auto& claim : each(member(o, "spec"), "volumeClaimTemplates")) validate_claim_spec(member(claim, "spec"), path.index(i++).child("spec"), errors);
   }
   void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    std::erase_if(errors, [](const apimachinery::FieldError& e) { return starts_with(e.field, "spec.volumeClaimTemplates["); });  // they may not change, so that old ones stand
     count_claims(o, errors);
     Workload::validate(c, o, errors);
     auto templates = [](const Document& of) {
