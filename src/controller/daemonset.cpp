@@ -252,18 +252,18 @@ class DaemonSets final : public Controller {
     pod.metadata.labels["pod-template-generation"] = std::to_string(ds.metadata.generation);
     add_tolerations(pod.spec);
     Status failure;
+    Teller tell{&events_, client::ref_of(ds)};
     for (const auto& node : create) {
       Pod one = pod;
       pin_to(one.spec, node);
-      Created made = co_await create_pods(&client_, std::move(one), 1);
+      Created made = co_await create_pods(&client_, tell, std::move(one), 1);
       if (made.failure) continue;
       expectations_.creation_seen(key);
       failure = made.failure;
-      events_.event(client::ref_of(ds), "Warning", "FailedCreate", "Error creating: " + made.failure.message());
       for (const auto& cause : made.failure.details().causes)
         if (cause.type == "NamespaceTerminating") failure = Status();
     }
-    Status deleted = co_await delete_pods(&client_, remove);
+    Status deleted = co_await delete_pods(&client_, tell, remove);
     if (!deleted) {
       for (const auto& uid : uids) expectations_.deletion_seen(key, uid);
       failure = deleted;

@@ -160,7 +160,7 @@ class Deployments final : public Controller {
     int size = *rs.spec.replicas;
     Result<ReplicaSet> r = co_await client_.create(d.metadata.namespace_, rs);
     if (r) {
-      events_.event(client::ref_of(d), "Normal", "ScalingReplicaSet", "Scaled up replica set " + rs.metadata.name + " from 0 to " + std::to_string(size));
+      if (size > 0) events_.event(client::ref_of(d), "Normal", "ScalingReplicaSet", "Scaled up replica set " + rs.metadata.name + " from 0 to " + std::to_string(size));
       co_return r;
     }
     if (r.is(Reason::AlreadyExists)) {

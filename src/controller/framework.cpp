@@ -5,11 +5,27 @@
 namespace onebin::controller {
 namespace {
 constexpr Duration kExpectationLife = 5min;
+
+// What Events name as their source is not always the controller's name.
+std::string event_source(const std::string& controller) {
+  static constexpr std::string_view kOthers[][2] = {{"daemon-set-controller", "daemonset-controller"},
+                                                    {"disruption-controller", "controllermanager"},
+                                                    {"endpointslicemirroring-controller", "endpoint-slice-mirroring-controller"},
+                                                    {"ephemeral-volume-controller", "ephemeral_volume"},
+                                                    {"node-ipam-controller", "cidrAllocator"},
+                                                    {"node-lifecycle-controller", "node-controller"},
+                                                    {"persistent-volume-binder", "persistentvolume-controller"},
+                                                    {"resource-claim-controller", "resource_claim"},
+                                                    {"service-cidrs-controller", "service-cidr-controller"}};
+  for (const auto& [name, source] : kOthers)
+    if (controller == name) return std::string(source);
+  return controller;
 }
+}  // namespace
 
 Controller::Controller(Context& context, std::string name)
     : context_(context), name_(std::move(name)), client_(context.transport_of("system:serviceaccount:kube-system:" + name_), "kube-controller-manager"),
-      events_(client_, name_, ""), group_(name_) {}
+      events_(client_, event_source(name_), ""), group_(name_) {}
 
 void Controller::start() {
   events_.start();

@@ -238,12 +238,13 @@ class Jobs final : public Controller {
     if (s.start_time.is_zero()) s.start_time = WallTime(std::chrono::duration_cast<std::chrono::seconds>(context_.now().time_since_epoch()));
   }
 
-  async::Task<Status> end_pods(std::string key, Job, std::vector<Pod> pods) {
+  async::Task<Status> end_pods(std::string key, Job j, std::vector<Pod> pods) {
     if (pods.empty()) co_return Status();
     std::set<std::string> uids;
     for (const auto& p : pods) uids.insert(p.metadata.uid);
     expectations_.expect(key, 0, uids, context_.steady_now());
-    Status s = co_await delete_pods(&client_, pods);
+    Teller tell{&events_, client::ref_of(j)};
+    Status s = co_await delete_pods(&client_, tell, pods);
     if (!s)
       for (const auto& uid : uids) expectations_.deletion_seen(key, uid);
     co_return s;
@@ -352,14 +353,15 @@ class Jobs final : public Controller {
     expectations_.expect(key, count, {}, context_.steady_now());
     int made = 0;
     Status failure;
+    Teller tell{&events_, client::ref_of(j)};
     if (indexes.empty()) {
-      Created c = co_await create_pods(&client_, pod_for(j, -1, 0), count);
+      Created c = co_await create_pods(&client_, tell, pod_for(j, -1, 0), count);
       made = c.count;
       failure = c.failure;
     } else {
       for (int i : indexes) {
         auto failures = v.failures_of_index.find(i);
-        Created c = co_await create_pods(&client_, pod_for(j, i, failures == v.failures_of_index.end() ? 0 : failures->second), 1);
+        Created c = co_await create_pods(&client_, tell, pod_for(j, i, failures == v.failures_of_index.end() ? 0 : failures->second), 1);
         made += c.count;
         if (!c.failure) {
           failure = c.failure;
@@ -368,11 +370,8 @@ class Jobs final : public Controller {
       }
     }
     for (int i = made; i < count; ++i) expectations_.creation_seen(key);
-    if (!failure) {
-      events_.event(client::ref_of(j), "Warning", "FailedCreate", "Error creating: " + failure.message());
-      for (const auto& cause : failure.details().causes)
-        if (cause.type == "NamespaceTerminating") failure = Status();
-    }
+    for (const auto& cause : failure.details().causes)
+      if (cause.type == "NamespaceTerminating") co_return Status();
     co_return failure;
   }
 
@@ -423,9 +422,8 @@ class Jobs final : public Controller {
     s.terminating = static_cast<int>(v.terminating.size());
     s.ready = static_cast<int>(std::count_if(v.active.begin(), v.active.end(), [](const Pod& p) { return is_ready(p); }));
     bool nothing_left = uncounted.succeeded.empty() && uncounted.failed.empty();
-    if (ended && nothing_left && release.empty() && v.active.empty() && v.terminating.empty()) {
-      finish(j, s, verdict);
-    }
+    bool finished = ended && nothing_left && release.empty() && v.active.empty() && v.terminating.empty();
+    if (finished) finish(s, verdict);
     if (nothing_left) s.uncounted_terminated_pods = api::batch::v1::UncountedTerminatedPods();
     else s.uncounted_terminated_pods = uncounted;
     if (!(s == j.status)) {
@@ -433,6 +431,7 @@ class Jobs final : public Controller {
       changed.status = std::move(s);
       auto r = co_await client_.update(std::move(changed), "status");
       if (!r) co_return r.is(Reason::NotFound) ? Status() : r.status();
+      tell_of_conditions(j, *r, finished ? verdict : Verdict());
     }
     for (const auto& p : release) {
       Status released = co_await drop_finalizer(p);
@@ -441,14 +440,20 @@ class Jobs final : public Controller {
     co_return Status();
   }
 
-  void finish(const Job& j, api::batch::v1::JobStatus& s, const Verdict& verdict) {
+  // What has been written, once.
+  void tell_of_conditions(const Job& before, const Job& now, const Verdict& verdict) {
+    bool was = find_condition(before, "Suspended"), is = find_condition(now, "Suspended");
+    if (was != is) events_.event(client::ref_of(now), "Normal", is ? "Suspended" : "Resumed", is ? "Job suspended" : "Job resumed");
+    if (verdict.type == "Complete") events_.event(client::ref_of(now), "Normal", "Completed", "Job completed");
+    else if (!verdict.type.empty()) events_.event(client::ref_of(now), "Warning", verdict.reason, verdict.message);
+  }
+
+  void finish(api::batch::v1::JobStatus& s, const Verdict& verdict) {
     set_condition(s.conditions, condition(verdict.type, "True", verdict.reason, verdict.message));
     if (verdict.type == "Complete") s.completion_time = WallTime(std::chrono::duration_cast<std::chrono::seconds>(context_.now().time_since_epoch()));
     s.terminating = 0;
     s.active = 0;
     s.ready = 0;
-    bool ok = verdict.type == "Complete";
-    events_.event(client::ref_of(j), ok ? "Normal" : "Warning", ok ? "Completed" : verdict.reason, ok ? "Job completed" : verdict.message);
   }
 
   // Pods of a Job that is gone are counted by nobody, and must not wait for it.

@@ -74,6 +74,8 @@ class NodeLifecycle final : public Controller {
     nodes_.on_event([this](const std::string& key, const v1::Node* before, const v1::Node* now) {
       if (!now) {
         beats_.erase(key);
+        if (before) known_.erase(before->metadata.uid);
+        if (before) events_.event(client::ref_of(*before), "Normal", "RemovingNode", "Node " + key + " event: Removing Node " + key + " from Controller");
         return;
       }
       if (!before || before->status.conditions != now->status.conditions) beat(key);
@@ -100,6 +102,8 @@ class NodeLifecycle final : public Controller {
     std::optional<v1::Node> n = nodes_.get(name);
     if (!n) co_return ReconcileResult{};
     if (!beats_.count(name)) beat(name);
+    if (known_.insert(n->metadata.uid).second)
+      events_.event(client::ref_of(*n), "Normal", "RegisteredNode", "Node " + name + " event: Registered Node " + name + " in Controller");
     if (overdue(name)) {
       Status s = co_await mark_unknown(*n);
       if (!s) co_return ReconcileResult{s};
@@ -150,8 +154,9 @@ class NodeLifecycle final : public Controller {
       changed = true;
     }
     if (!changed) co_return Status();
-    events_.event(client::ref_of(n), "Normal", "NodeNotReady", "Node " + n.metadata.name + " status is now: NodeNotReady");
+    client::ObjectRef about = client::ref_of(n);
     auto r = co_await client_.update(std::move(n), "status");
+    if (r) events_.event(about, "Normal", "NodeNotReady", "Node " + about.name + " status is now: NodeNotReady");
     co_return r.is(Reason::NotFound) ? Status() : r.status();
   }
 
@@ -165,13 +170,15 @@ class NodeLifecycle final : public Controller {
       patch["metadata"]["uid"] = p->metadata.uid;
       patch["status"]["conditions"] = nlohmann::json::array({{{"type", "Ready"}, {"status", "False"}, {"reason", "NodeNotReady"}, {"lastTransitionTime", format_rfc3339(context_.now())}}});
       auto r = co_await client_.patch<Pod>(p->metadata.namespace_, p->metadata.name, PatchType::StrategicMerge, patch.dump(), "status");
-      if (!r && !r.is(Reason::NotFound)) log_warn("pod of a dead node not marked", {{"pod", key}, {"error", r.status()}});
+      if (r) events_.event(client::ref_of(*p), "Warning", "NodeNotReady", "Node is not ready");
+      else if (!r.is(Reason::NotFound)) log_warn("pod of a dead node not marked", {{"pod", key}, {"error", r.status()}});
     }
   }
 
   client::Informer<v1::Node>& nodes_;
   client::Informer<Lease>& leases_;
   client::Informer<Pod>& pods_;
+  std::set<std::string> known_;  // by uid: nodes that have been told of
   std::map<std::string, SteadyTime> beats_;  // by our own clock: a node's may differ
   const client::Index& on_node_ = pods_.index(client::node_of);
 };

@@ -48,22 +48,35 @@ std::string adopt_patch(const Pod& pod, const api::meta::v1::OwnerReference& o) 
   return patch.dump();
 }
 
-async::Task<void> create_one(Client* client, Pod pod, Created* out) {
+// A namespace that is going away takes no more pods; that is nothing to tell of.
+bool ends_with_namespace(const Status& s) {
+  const auto& causes = s.details().causes;
+  return std::any_of(causes.begin(), causes.end(), [](const auto& c) { return c.type == "NamespaceTerminating"; });
+}
+
+async::Task<void> create_one(Client* client, const Teller* tell, Pod pod, Created* out) {
   std::string ns = pod.metadata.namespace_;
   Result<Pod> r = co_await client->create(ns, std::move(pod));
   if (r) {
     ++out->count;
-    out->names.push_back(r->metadata.name);
-  } else if (out->failure.is_ok()) {
-    out->failure = r.status();
+    (*tell)("Normal", "SuccessfulCreate", "Created pod: " + r->metadata.name);
+    co_return;
   }
+  if (!ends_with_namespace(r.status())) (*tell)("Warning", "FailedCreate", "Error creating: " + r.status().message());
+  if (out->failure.is_ok()) out->failure = r.status();
 }
 
-async::Task<void> delete_one(Client* client, std::string ns, std::string name, std::string uid, Status* failure) {
+async::Task<void> delete_one(Client* client, const Teller* tell, std::string ns, std::string name, std::string uid, Status* failure) {
   client::DeleteOptions options;
   options.uid = uid;
   Result<void> r = co_await client->remove<Pod>(ns, name, options);
-  if (!r && !r.is(Reason::NotFound) && !r.is(Reason::Conflict) && failure->is_ok()) *failure = r.status();
+  if (r.is(Reason::NotFound) || r.is(Reason::Conflict)) co_return;
+  if (r) {
+    (*tell)("Normal", "SuccessfulDelete", "Deleted pod: " + name);
+    co_return;
+  }
+  (*tell)("Warning", "FailedDelete", "Error deleting: " + r.status().message());
+  if (failure->is_ok()) *failure = r.status();
 }
 
 }  // namespace
@@ -115,25 +128,25 @@ Pod pod_from_template(const PodTemplateSpec& t, const std::string& ns, const std
   return p;
 }
 
-async::Task<Created> create_pods(Client* client, Pod pod, int count) {
+async::Task<Created> create_pods(Client* client, Teller tell, Pod pod, int count) {
   Created out;
   int batch = 1;
   while (out.count < count && out.failure.is_ok()) {
     int n = std::min(batch, count - out.count);
     async::CancelScope* scope = co_await async::current_scope();
     async::TaskGroup group("create pods", scope);
-    for (int i = 0; i < n; ++i) group.spawn(create_one(client, pod, &out));
+    for (int i = 0; i < n; ++i) group.spawn(create_one(client, &tell, pod, &out));
     co_await group.join();
     batch *= 2;
   }
   co_return out;
 }
 
-async::Task<Status> delete_pods(Client* client, std::vector<Pod> pods) {
+async::Task<Status> delete_pods(Client* client, Teller tell, std::vector<Pod> pods) {
   Status failure;
   async::CancelScope* scope = co_await async::current_scope();
   async::TaskGroup group("delete pods", scope);
-  for (const auto& p : pods) group.spawn(delete_one(client, p.metadata.namespace_, p.metadata.name, p.metadata.uid, &failure));
+  for (const auto& p : pods) group.spawn(delete_one(client, &tell, p.metadata.namespace_, p.metadata.name, p.metadata.uid, &failure));
   co_await group.join();
   co_return failure;
 }

@@ -33,11 +33,16 @@ Pod pod_from_template(const PodTemplateSpec& t, const std::string& ns, const std
 // Creates `count` pods in batches that double as long as they succeed. The number created; the first failure, if any, ended it.
 struct Created {
   int count = 0;
-  std::vector<std::string> names;
   Status failure;
 };
-async::Task<Created> create_pods(Client* client, Pod pod, int count);
-async::Task<Status> delete_pods(Client* client, std::vector<Pod> pods);
+// Each pod made, removed or refused is told of by an Event about the owner.
+struct Teller {
+  client::EventRecorder* events;
+  client::ObjectRef owner;
+  void operator()(const char* type, const char* reason, std::string message) const { events->event(owner, type, reason, std::move(message)); }
+};
+async::Task<Created> create_pods(Client* client, Teller tell, Pod pod, int count);
+async::Task<Status> delete_pods(Client* client, Teller tell, std::vector<Pod> pods);
 
 // Of an owner's candidates: what it controls already and still matches, after adopting matching orphans and releasing what
 // matches no more. `can_adopt` false leaves orphans alone (the owner is being deleted).

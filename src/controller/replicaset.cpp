@@ -100,14 +100,13 @@ class Replicas : public Controller {
   async::Task<Status> manage(std::string key, ReplicaSet rs, std::vector<Pod> active) {
     int wanted = rs.spec.replicas ? *rs.spec.replicas : 1;
     int diff = static_cast<int>(active.size()) - wanted;
+    Teller tell{&events_, ref(rs)};
     if (diff < 0) {
       int n = std::min(-diff, kBurst);
       expectations_.expect(key, n, {}, context_.steady_now());
       Pod pod = pod_from_template(rs.spec.template_, rs.metadata.namespace_, rs.metadata.name, owner_ref(rs));
-      Created made = co_await create_pods(&client_, std::move(pod), n);
+      Created made = co_await create_pods(&client_, tell, std::move(pod), n);
       for (int i = made.count; i < n; ++i) expectations_.creation_seen(key);
-      for (const auto& name : made.names) events_.event(ref(rs), "Normal", "SuccessfulCreate", "Created pod: " + name);
-      if (!made.failure) events_.event(ref(rs), "Warning", "FailedCreate", "Error creating: " + made.failure.message());
       // A namespace that is going away takes no more pods; its ReplicaSets go with it.
       for (const auto& cause : made.failure.details().causes)
         if (cause.type == "NamespaceTerminating") co_return Status();
@@ -122,13 +121,9 @@ class Replicas : public Controller {
     std::set<std::string> uids;
     for (const auto& p : active) uids.insert(p.metadata.uid);
     expectations_.expect(key, 0, uids, context_.steady_now());
-    Status s = co_await delete_pods(&client_, active);
-    if (!s) {
+    Status s = co_await delete_pods(&client_, tell, active);
+    if (!s)
       for (const auto& uid : uids) expectations_.deletion_seen(key, uid);
-      events_.event(ref(rs), "Warning", "FailedDelete", "Error deleting: " + s.message());
-    } else {
-      for (const auto& p : active) events_.event(ref(rs), "Normal", "SuccessfulDelete", "Deleted pod: " + p.metadata.name);
-    }
     co_return s;
   }
 

@@ -73,7 +73,7 @@ std::set<std::string> requested_resources(const core::Pod& pod) {
   return out;
 }
 
-PodVerdict rejected(std::string reason, const std::string& message) { return {std::move(reason), "Pod was rejected: " + message, false, {}}; }
+PodVerdict rejected(std::string reason, std::string message) { return {std::move(reason), std::move(message), false, {}}; }
 
 std::string amount(const std::string& resource, const Quantity& q) {
   return std::to_string(resource == "cpu" ? q.milli_value() : q.value());

@@ -61,7 +61,8 @@ int serving_status(const std::string& data) {
   return static_cast<unsigned char>(body[1]);
 }
 
-async::Task<Result<int>> converse(std::string host, std::uint16_t port, std::string service, Duration limit) {
+// `ready` becomes true when the server has begun to speak.
+async::Task<Result<int>> converse(std::string host, std::uint16_t port, std::string service, Duration limit, bool* ready) {
   net::ConnectOptions options;
   options.timeout = limit;
   Result<net::StreamPtr> stream = co_await net::connect_tcp(host, port, options);
@@ -91,6 +92,7 @@ async::Task<Result<int>> converse(std::string host, std::uint16_t port, std::str
     r = co_await net::read_exactly(**stream, payload.data(), size);
     if (!r) co_return r.status();
     std::string reply;
+    if (type == kSettings) *ready = true;
     if (type == kSettings && !(flags & 1)) reply = frame(kSettings, 1, 0, {});
     if (type == kPing && !(flags & 1)) reply = frame(kPing, 1, 0, payload);
     if (!reply.empty()) {
@@ -114,12 +116,14 @@ async::Task<Result<int>> converse(std::string host, std::uint16_t port, std::str
 
 async::Task<HandlerResult> grpc_check(std::string host, std::uint16_t port, std::string service, Duration limit) {
   if (service.size() > 120) co_return HandlerResult{Outcome::Failure, "the service's name is too long"};
-  Result<int> r = co_await async::with_timeout(limit, converse(host, port, service, limit));
+  bool ready = false;
+  Result<int> r = co_await async::with_timeout(limit, converse(host, port, service, limit, &ready));
   if (!r) {
-    std::string where = host + ":" + std::to_string(port);
-    if (r.is(Reason::Timeout))
-      co_return HandlerResult{Outcome::Failure, "timeout: failed to connect service " + quote(where) + " within " + format_duration(limit)};
-    co_return HandlerResult{Outcome::Failure, "error: health rpc probe failed: " + r.status().message()};
+    if (!ready)
+      co_return HandlerResult{Outcome::Failure, "timeout: failed to connect service " + quote(host + ":" + std::to_string(port)) + " within " + format_duration(limit) +
+                                                    ": context deadline exceeded"};
+    if (r.is(Reason::Timeout)) co_return HandlerResult{Outcome::Failure, "timeout: health rpc did not complete within " + format_duration(limit)};
+    co_return HandlerResult{Outcome::Failure, "error: health rpc probe failed: rpc error: code = Unavailable desc = " + r.status().message()};
   }
   if (*r == 1) co_return HandlerResult{Outcome::Success, {}};
   co_return HandlerResult{Outcome::Failure, "service unhealthy (responded with " + quote(serving_name(*r)) + ")"};

@@ -115,9 +115,9 @@ std::uint16_t resolve_port(const apimachinery::IntOrString& port, const core::Co
 }
 
 async::Task<HandlerResult> run_command(HandlerTarget target, std::vector<std::string> command, Duration limit) {
-  Result<engine::ExecResult> r = co_await target.engine->exec_sync(target.container_id, std::move(command), limit);
+  Result<engine::ExecResult> r = co_await target.engine->exec_sync(target.container_id, command, limit);
   if (!r) {
-    if (r.is(Reason::Timeout)) co_return HandlerResult{Outcome::Failure, "command timed out: timed out after " + format_duration(limit)};
+    if (r.is(Reason::Timeout)) co_return HandlerResult{Outcome::Failure, "command timed out: " + quote(join(command, " ")) + " timed out after " + format_duration(limit)};
     co_return HandlerResult{Outcome::Failure, r.status().message()};
   }
   std::string output = r->out + r->err;
@@ -144,7 +144,7 @@ async::Task<HandlerResult> tcp_connect(HandlerTarget target, std::string host, a
   if (host.empty()) host = target.pod_ip;
   Result<void> r = co_await connect_once(host, port, limit);
   if (r) co_return HandlerResult{Outcome::Success, {}};
-  co_return HandlerResult{Outcome::Failure, "dial tcp " + authority(host, port) + ": " + r.status().message()};
+  co_return HandlerResult{Outcome::Failure, r.status().message()};
 }
 
 async::Task<HandlerResult> run_probe(HandlerTarget target, core::Probe probe) {

@@ -184,7 +184,6 @@ async::Task<PullResult> ImagePuller::ensure(std::string pod_uid, std::string ima
   out.retry_after = backoff_.remaining(key, now, now);
   out.reason = "ErrImagePull";
   event("Warning", "Failed", "Failed to pull image " + quote(image) + ": " + out.image.status().message());
-  event("Warning", "Failed", "Error: ErrImagePull");
   co_return out;
 }
 

@@ -73,7 +73,7 @@ Result<void> Kubelet::Impl::prepare_machine() {
     }
   }
   volumes_ = std::make_unique<Volumes>(options_.root_dir, client_, objects_, tokens_, certificates_, *mounts_, rng_);
-  node_manager_ = std::make_unique<NodeManager>(options_, client_, engine_, network_);
+  node_manager_ = std::make_unique<NodeManager>(options_, client_, engine_, network_, events_);
   return {};
 }
 
@@ -225,6 +225,8 @@ void Kubelet::Impl::on_pod(const std::string&, const core::Pod* before, const co
   const core::Pod* any = now ? now : before;
   if (is_mirror_pod(*any)) {
     auto i = workers_.find(any->metadata.annotations.at("kubernetes.io/config.mirror"));
+    // A mirror of nothing goes, and one that somebody deletes, at once; of what runs another is made then.
+    if (now && (i == workers_.end() || is_deleting(*now))) group_.spawn(remove_mirror(*now));
     if (i == workers_.end()) return;
     i->second->set_mirror(now && !is_deleting(*now) ? now : nullptr);
     if (!now && i->second->stage() == PodWorker::Stage::Syncing) group_.spawn(make_mirror(i->second->pod()));
@@ -249,6 +251,15 @@ void Kubelet::Impl::on_static_pod(const std::string& uid, const core::Pod* pod) 
   if (i != workers_.end()) return;
   add_pod(*pod);
   group_.spawn(make_mirror(*pod));
+}
+
+async::Task<void> Kubelet::Impl::remove_mirror(core::Pod mirror) {
+  client::DeleteOptions options;
+  options.grace_period_seconds = 0;
+  options.uid = mirror.metadata.uid;
+  Result<void> r = co_await client_.remove<core::Pod>(mirror.metadata.namespace_, mirror.metadata.name, options);
+  if (!r && !r.is(Reason::NotFound) && !r.is(Reason::Conflict) && !r.is(Reason::Cancelled))
+    log_warn("could not delete a static pod's mirror", {{"pod", pod_key(mirror)}, {"error", r.status()}});
 }
 
 // Until it is there, or the pod has gone. A mirror of an older manifest is in the way at first; its worker deletes it.

@@ -47,6 +47,7 @@ class Kubelet::Impl {
   std::optional<ResizeState> refuse_resize(const core::Pod& pod);
   void on_static_pod(const std::string& uid, const core::Pod* pod);
   async::Task<void> make_mirror(core::Pod pod);
+  async::Task<void> remove_mirror(core::Pod mirror);
   std::string stats_summary();
   std::string resource_metrics();
 

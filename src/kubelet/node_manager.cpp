@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <utility>
+
 namespace onebin::kubelet {
 
 namespace coordination = ::onebin::api::coordination::v1;
@@ -22,11 +24,12 @@ client::RawInformer::Options only(const std::string& name) {
 
 }  // namespace
 
-NodeManager::NodeManager(const Options& options, client::Client& client, engine::Engine& engine, network::PodNetwork& network)
-    : options_(options), client_(client), engine_(engine), network_(network), machine_(read_machine(options.root_dir)),
+NodeManager::NodeManager(const Options& options, client::Client& client, engine::Engine& engine, network::PodNetwork& network,
+                         client::EventRecorder& events)
+    : options_(options), client_(client), engine_(engine), network_(network), events_(events), machine_(read_machine(options.root_dir)),
       informer_(client, only(options.node_name)), group_("node") {
   informer_.add_handler([this](const std::string&, const Bytes&, const Bytes& now) {
-    if (now) cidrs_.notify();
+    if (now) node_seen_.notify();
   });
 }
 
@@ -35,7 +38,7 @@ void NodeManager::start(std::uint16_t port) {
   conditions_.network_ready = network_.ready();
   group_.spawn(run());
   group_.spawn(lease_loop());
-  group_.spawn(follow_pod_cidrs());
+  group_.spawn(follow_node());
 }
 
 async::Task<void> NodeManager::stop() {
@@ -59,9 +62,27 @@ NodeInput NodeManager::input(const core::NodeStatus* old) const {
   in.conditions = conditions_;
   in.images = engine_.list_images();
   in.old = old;
+  in.extended = extended_;
   in.port = port_;
   in.now = async::Loop::current().clock().wall();
   return in;
+}
+
+void NodeManager::tell(const char* type, const char* reason, std::string message) {
+  events_.event(client::ObjectRef{"v1", "Node", {}, options_.node_name, uid_, {}, {}}, type, reason, std::move(message));
+}
+
+void NodeManager::tell_status(const std::string& what) { tell("Normal", what.c_str(), "Node " + options_.node_name + " status is now: " + what); }
+
+// What the written status says for the first time.
+void NodeManager::tell_of_conditions() {
+  static constexpr const char* kWords[][3] = {{"MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"},
+                                              {"DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure"},
+                                              {"PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID"},
+                                              {"Ready", "NodeReady", "NodeNotReady"}};
+  for (const auto& word : kWords)
+    for (const auto& c : written_.conditions)
+      if (c.type == word[0] && std::exchange(told_[c.type], c.status) != c.status) tell_status(c.status == "True" ? word[1] : word[2]);
 }
 
 async::Task<Result<void>> NodeManager::register_node() {
@@ -70,6 +91,8 @@ async::Task<Result<void>> NodeManager::register_node() {
   if (made) {
     uid_ = made->metadata.uid;
     written_ = made->status;
+    for (const auto& c : written_.conditions)
+      if (c.type == "Ready") told_[c.type] = c.status;
     co_return Result<void>();
   }
   if (!made.is(Reason::AlreadyExists)) co_return made.status();
@@ -82,6 +105,10 @@ async::Task<Result<void>> NodeManager::register_node() {
 async::Task<Result<void>> NodeManager::reconcile_existing(core::Node node) {
   uid_ = node.metadata.uid;
   written_ = node.status;
+  for (const auto& c : written_.conditions)
+    if (c.type == "Ready") told_[c.type] = c.status;
+  const std::string& boot = node.status.node_info.boot_id;
+  if (!boot.empty() && boot != machine_.boot_id) tell("Warning", "Rebooted", "Node " + options_.node_name + " has been rebooted, boot id: " + machine_.boot_id);
   nlohmann::json labels = nlohmann::json::object();
   for (const auto& [k, v] : node_labels(options_, machine_)) {
     auto have = node.metadata.labels.find(k);
@@ -106,6 +133,7 @@ async::Task<Result<void>> NodeManager::write_status(bool heartbeat) {
   written_ = done->status;
   for (const auto& c : written_.conditions)
     if (c.type == "Ready") ready_written_ = c.status == "True";
+  tell_of_conditions();
   co_return Result<void>();
 }
 
@@ -118,7 +146,7 @@ async::Task<void> NodeManager::run() {
     if (!registered_ && options_.register_node) {
       r = co_await register_node();
       if (r) {
-        registered_ = true;
+        if (!std::exchange(registered_, true)) tell("Normal", "Starting", "Starting kubelet.");
         registered_wake_.notify();
         informer_.start();
         log_info("node registered", {{"node", options_.node_name}});
@@ -144,34 +172,54 @@ async::Task<void> NodeManager::run() {
   }
 }
 
+// Resources that nobody on this node measures: an administrator writes them into the capacity, the kubelet allows them.
+void NodeManager::take_extended(const core::Node& node) {
+  std::map<std::string, Quantity> own = node_capacity(options_, machine_), others = node.status.capacity;
+  std::erase_if(others, [&](const auto& r) { return own.contains(r.first) || r.first.starts_with("hugepages-"); });
+  if (others == extended_) return;
+  extended_ = std::move(others);
+  changed();
+}
+
 // The node's pod ranges are given by the controller manager, some time after registration.
-async::Task<void> NodeManager::follow_pod_cidrs() {
-  std::vector<std::string> present;
+async::Task<Result<void>> NodeManager::set_pod_cidrs(const core::Node& node) {
+  std::vector<std::string> wanted = node.spec.pod_cidrs;
+  if (wanted.empty() && !node.spec.pod_cidr.empty()) wanted = {node.spec.pod_cidr};
+  if (wanted.empty() || wanted == pod_cidrs_) co_return Result<void>();
+  std::vector<network::Prefix> cidrs;
+  for (const auto& text : wanted)
+    if (auto p = network::Prefix::parse(text)) cidrs.push_back(*p);
+  Result<void> r = co_await network_.set_pod_cidrs(cidrs);
+  if (!r) co_return r;
+  pod_cidrs_ = std::move(wanted);
+  changed();
+  co_return Result<void>();
+}
+
+// What others write into this node's object.
+async::Task<void> NodeManager::follow_node() {
   Duration retry = kRetryMin;
   for (;;) {
-    Result<void> woken = co_await cidrs_.wait();
+    Result<void> woken = co_await node_seen_.wait();
     if (!woken) co_return;
     std::optional<core::Node> n = node();
     if (!n) continue;
-    std::vector<std::string> wanted = n->spec.pod_cidrs;
-    if (wanted.empty() && !n->spec.pod_cidr.empty()) wanted = {n->spec.pod_cidr};
-    if (wanted.empty() || wanted == present) continue;
-    std::vector<network::Prefix> cidrs;
-    for (const auto& text : wanted)
-      if (auto p = network::Prefix::parse(text)) cidrs.push_back(*p);
-    Result<void> r = co_await network_.set_pod_cidrs(cidrs);
+    if (n->spec.unschedulable == schedulable_) {
+      schedulable_ = !schedulable_;
+      tell_status(schedulable_ ? "NodeSchedulable" : "NodeNotSchedulable");
+    }
+    take_extended(*n);
+    Result<void> r = co_await set_pod_cidrs(*n);
     if (r.is(Reason::Cancelled)) co_return;
-    if (!r) {
-      log_error("could not set up the pod network", {{"node", options_.node_name}, {"error", r.status()}});
-      Status s = co_await async::sleep_for(retry);
-      if (!s) co_return;
-      retry = std::min(retry * 2, kRetryMax);
-      cidrs_.notify();
+    if (r) {
+      retry = kRetryMin;
       continue;
     }
-    retry = kRetryMin;
-    present = wanted;
-    changed();
+    log_error("could not set up the pod network", {{"node", options_.node_name}, {"error", r.status()}});
+    Status s = co_await async::sleep_for(retry);
+    if (!s) co_return;
+    retry = std::min(retry * 2, kRetryMax);
+    node_seen_.notify();
   }
 }
 

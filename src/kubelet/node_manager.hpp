@@ -4,6 +4,7 @@
 
 #include <onebin/async/channel.hpp>
 #include <onebin/async/group.hpp>
+#include <onebin/client/events.hpp>
 #include <onebin/client/informer.hpp>
 #include <onebin/engine/engine.hpp>
 #include <onebin/network/pod_network.hpp>
@@ -17,7 +18,8 @@ namespace onebin::kubelet {
 
 class NodeManager {
  public:
-  NodeManager(const Options& options, client::Client& client, engine::Engine& engine, network::PodNetwork& network);
+  NodeManager(const Options& options, client::Client& client, engine::Engine& engine, network::PodNetwork& network,
+              client::EventRecorder& events);
 
   void start(std::uint16_t port);
   async::Task<void> stop();
@@ -36,13 +38,19 @@ class NodeManager {
   async::Task<Result<void>> write_status(bool heartbeat);
   async::Task<void> lease_loop();
   async::Task<Result<void>> renew_lease();
-  async::Task<void> follow_pod_cidrs();
+  async::Task<void> follow_node();
+  async::Task<Result<void>> set_pod_cidrs(const core::Node& node);
+  void take_extended(const core::Node& node);
+  void tell(const char* type, const char* reason, std::string message);
+  void tell_status(const std::string& what);
+  void tell_of_conditions();
   NodeInput input(const core::NodeStatus* old) const;
 
   const Options& options_;
   client::Client& client_;
   engine::Engine& engine_;
   network::PodNetwork& network_;
+  client::EventRecorder& events_;
   MachineInfo machine_;
   NodeConditions conditions_;
   std::uint16_t port_ = 0;
@@ -51,7 +59,11 @@ class NodeManager {
   std::string uid_;
   std::string lease_version_;  // resourceVersion of our Lease
   bool registered_ = false, ready_written_ = false;
-  async::Notify wake_, cidrs_;
+  bool schedulable_ = true;                    // as told of
+  std::map<std::string, std::string> told_;    // conditions' statuses by type, as told of
+  std::map<std::string, Quantity> extended_;   // resources that others have put into the Node's capacity
+  std::vector<std::string> pod_cidrs_;         // as the network has them
+  async::Notify wake_, node_seen_;
   async::Notify registered_wake_;
   async::TaskGroup group_;
 };

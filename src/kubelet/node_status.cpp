@@ -140,6 +140,7 @@ core::NodeStatus node_status(const NodeInput& in) {
   const Options& o = *in.options;
   const MachineInfo& m = *in.machine;
   s.capacity = node_capacity(o, m);
+  s.capacity.insert(in.extended.begin(), in.extended.end());
   s.allocatable = node_allocatable(o, s.capacity);
   for (const auto& ip : o.node_ips) s.addresses.push_back({"InternalIP", ip});
   s.addresses.push_back({"Hostname", o.hostname.empty() ? o.node_name : o.hostname});
@@ -205,11 +206,12 @@ std::string node_status_patch(const core::NodeStatus& before, const core::NodeSt
   json a = json::parse(api::to_json(before), nullptr, false), b = json::parse(api::to_json(after), nullptr, false);
   json status = json::object();
   auto differs = [&](const char* name) { return a.value(name, json()) != b.value(name, json()); };
+  // Capacity is others' to write too; what may be allocated follows from it.
   for (const char* name : {"capacity", "allocatable"}) {
     if (!differs(name)) continue;
-    json change = b.value(name, json::object());
-    for (const auto& [k, v] : a.value(name, json::object()).items())
-      if (!change.contains(k) && k.starts_with("hugepages-")) change[k] = nullptr;
+    json change = b.value(name, json::object()), was = a.value(name, json::object());
+    for (const auto& [k, v] : was.items())
+      if (!change.contains(k) && (k.starts_with("hugepages-") || name[0] == 'a')) change[k] = nullptr;
     status[name] = std::move(change);
   }
   for (const char* name : {"daemonEndpoints", "nodeInfo", "features", "images"})

@@ -34,6 +34,7 @@ struct NodeInput {
   NodeConditions conditions;
   std::vector<engine::ImageInfo> images;
   const core::NodeStatus* old = nullptr;  // for transition times
+  std::map<std::string, Quantity> extended;  // resources in the Node's capacity that others have put there
   std::uint16_t port = 0;
   WallTime now{};
 };

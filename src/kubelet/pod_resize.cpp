@@ -53,7 +53,7 @@ void PodWorker::grant_resources() {
   resize_ = ResizeState{false, {}, {}};
 }
 
-// True when the container runs with what it has been granted, or will be restarted with it.
+// True when the container runs with what it has been granted.
 async::Task<bool> PodWorker::resize_container(const core::Container* spec, const RuntimeContainer* running) {
   const core::ResourceRequirements wanted = granted_[spec->name];
   auto [has, fresh] = actuated_.try_emplace(spec->name, wanted);
@@ -71,7 +71,7 @@ async::Task<bool> PodWorker::resize_container(const core::Container* spec, const
       killing_.insert(running->id);
       group_.spawn(kill_in_background(ContainerKill{running->id, spec->name, "Container " + spec->name + " resize requires restart", KillReason::Other}));
     }
-    co_return true;
+    co_return false;
   }
   core::Container c = *spec;
   c.resources = wanted;

@@ -233,7 +233,8 @@ async::Task<Result<void>> PodWorker::start_container(core::Container c, std::str
                                                     [this, name](const char* type, const char* reason, std::string m) { event(name, type, reason, std::move(m)); });
   if (!pulled.image) {
     if (pulled.image.is(Reason::Cancelled)) co_return pulled.image.status();
-    if (pulled.retry_after > Duration::zero()) wake_in(pulled.retry_after);
+    event(name, "Warning", "Failed", "Error: " + pulled.reason);
+    wake_in(pulled.retry_after > Duration::zero() ? pulled.retry_after : Duration(std::chrono::seconds(10)));
     if (pulled.reason == "ErrImagePull") wake_in(kShowBackoffAfter);
     co_return fail_start(c, pulled.reason, pulled.image.status(), false);
   }

@@ -51,7 +51,7 @@ core::ContainerStatus from_runtime(const RuntimeContainer& c, const core::Contai
       t.message = c.message;
       // The message's file goes with the pod's volumes; what was told once stays told.
       if (t.message.empty() && old && old->state.terminated && old->container_id == s.container_id) t.message = old->state.terminated->message;
-      if (c.started_at != WallTime{}) t.started_at = c.started_at;
+      t.started_at = c.started_at;  // of what could not be started: the epoch
       t.finished_at = c.finished_at;
       t.container_id = s.container_id;
       s.state.terminated = t;

@@ -7,6 +7,7 @@
 #include <onebin/base/log.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace onebin::kubelet {
 namespace {
@@ -131,6 +132,7 @@ void PodWorker::removed() {
 void PodWorker::evict(PodVerdict verdict, std::optional<std::int64_t> grace_seconds) {
   if (verdict_) return;
   verdict_ = std::move(verdict);
+  event({}, "Warning", verdict_->reason.c_str(), verdict_->message);
   grace_override_ = grace_seconds;
   begin_termination();
   poke();
@@ -138,6 +140,7 @@ void PodWorker::evict(PodVerdict verdict, std::optional<std::int64_t> grace_seco
 
 void PodWorker::reject(PodVerdict verdict) {
   verdict_ = std::move(verdict);
+  verdict_->message = "Pod was rejected: " + verdict_->message;
   rejected_ = true;
   poke();
 }
@@ -261,6 +264,16 @@ void PodWorker::publish() {
   in.now = clock().wall();
   in.kubelet_start = node_.started;
   core::PodStatus next = generate_pod_status(in);
+  if (rejected_) {
+    // The node never took it: nothing is told of its containers.
+    core::PodStatus all = std::exchange(next, {});
+    next.observed_generation = all.observed_generation;
+    next.qos_class = all.qos_class;
+    next.start_time = all.start_time;
+    next.phase = all.phase;
+    next.reason = all.reason;
+    next.message = all.message;
+  }
   status_ = std::move(next);
   if (api_gone_ || (is_static_pod(pod_) && mirror_uid_.empty()) || status_patch(pod_, written_, status_).empty()) return;
   status_dirty_ = true;
@@ -272,6 +285,7 @@ void PodWorker::publish() {
 async::Task<void> PodWorker::write_status() {
   while (status_dirty_ && !api_gone_) {
     status_dirty_ = false;
+    if (is_static_pod(pod_) && mirror_uid_.empty()) break;  // between one mirror and the next
     core::Pod named;
     named.metadata.uid = mirror_uid_.empty() ? uid() : mirror_uid_;
     std::string patch = status_patch(named, written_, status_);

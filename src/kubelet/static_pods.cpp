@@ -3,6 +3,8 @@
 #include <onebin/api/codec.hpp>
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
+#include <onebin/apimachinery/defaulting.hpp>
+#include <onebin/apimachinery/schema.hpp>
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/file.hpp>
 #include <onebin/base/log.hpp>
@@ -16,8 +18,10 @@
 namespace onebin::kubelet {
 
 Result<core::Pod> static_pod_from(const std::string& text, const std::string& file, const std::string& node_name) {
-  Result<nlohmann::json> doc = apimachinery::decode_yaml(text, nullptr);
+  const apimachinery::TypeSchema& type = *api::resource_of<core::Pod>().type;
+  Result<nlohmann::json> doc = apimachinery::decode_yaml(text, &type);
   if (!doc) return doc.status().with_context(file);
+  apimachinery::apply_defaults(type, *doc);
   Result<core::Pod> pod = api::from_document<core::Pod>(*doc);
   if (!pod) return pod.status().with_context(file);
   if (pod->metadata.name.empty() || pod->spec.containers.empty()) return bad_request(file + ": not a Pod with a name and containers");
@@ -29,13 +33,10 @@ Result<core::Pod> static_pod_from(const std::string& text, const std::string& fi
   p.metadata.annotations["kubernetes.io/config.hash"] = hash;
   p.metadata.annotations["kubernetes.io/config.source"] = "file";
   p.spec.node_name = node_name;
-  if (p.spec.restart_policy.empty()) p.spec.restart_policy = "Always";
-  if (p.spec.dns_policy.empty()) p.spec.dns_policy = "ClusterFirst";
   if (!p.spec.enable_service_links) p.spec.enable_service_links = true;
   for (auto* list : {&p.spec.containers, &p.spec.init_containers})
     for (auto& c : *list) {
-      if (c.termination_message_path.empty()) c.termination_message_path = "/dev/termination-log";
-      if (c.termination_message_policy.empty()) c.termination_message_policy = "File";
+      for (const auto& [name, limit] : c.resources.limits) c.resources.requests.try_emplace(name, limit);
       if (c.image_pull_policy.empty()) c.image_pull_policy = c.image.ends_with(":latest") || c.image.find(':') == std::string::npos ? "Always" : "IfNotPresent";
     }
   core::Toleration all;

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <cctype>
+#include <cstring>
+
 namespace onebin::net {
 
 namespace {
@@ -37,8 +40,11 @@ Result<SocketAddress> unix_address(const std::string& path) {
   return s;
 }
 
-Status connect_error(const std::string& to, int error) {
-  return Status(Reason::ServiceUnavailable, "dial " + to + ": " + std::string(from_errno("connect", error).message()));
+// As clients know it from programs in Go: "dial tcp 10.0.0.1:80: connect: connection refused".
+Status connect_error(const std::string& to, bool tcp, int error) {
+  std::string why = std::strerror(error);
+  why[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(why[0])));
+  return Status(Reason::ServiceUnavailable, std::string("dial ") + (tcp ? "tcp " : "unix ") + to + ": connect: " + why);
 }
 
 Task<Result<StreamPtr>> connect_socket(SocketAddress to, std::string name, bool tcp, ConnectOptions options) {
@@ -52,7 +58,7 @@ Task<Result<StreamPtr>> connect_socket(SocketAddress to, std::string name, bool 
   int rc;
   do rc = ::connect(fd.get(), to.get(), to.size);
   while (rc < 0 && errno == EINTR);
-  if (rc < 0 && errno != EINPROGRESS) co_return connect_error(name, errno);
+  if (rc < 0 && errno != EINPROGRESS) co_return connect_error(name, tcp, errno);
   if (rc < 0) {
     FdWatch watch(fd.get());
     Result<void> w = co_await watch.writable();
@@ -60,7 +66,7 @@ Task<Result<StreamPtr>> connect_socket(SocketAddress to, std::string name, bool 
     int error = 0;
     socklen_t size = sizeof error;
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) < 0) error = errno;
-    if (error) co_return connect_error(name, error);
+    if (error) co_return connect_error(name, tcp, error);
   }
   if (tcp) tune_tcp(fd.get(), options.no_delay);
   co_return stream_from_fd(std::move(fd));
@@ -78,7 +84,7 @@ Task<Result<StreamPtr>> connect_any(std::string host, std::uint16_t port, Connec
     Duration share = options.timeout / static_cast<int>(std::min<std::size_t>(found->size() - i, 4));
     Result<StreamPtr> r = co_await async::with_timeout(share, connect_socket(*to, a.to_string(), true, options));
     if (r || r.is(Reason::Cancelled)) co_return r;
-    last = r.is(Reason::Timeout) ? timeout("dial " + a.to_string() + ": timed out") : r.status();
+    last = r.is(Reason::Timeout) ? timeout("dial tcp " + a.to_string() + ": i/o timeout") : r.status();
   }
   co_return last;
 }
@@ -151,7 +157,7 @@ Task<Result<StreamPtr>> connect_tcp(std::string host, std::uint16_t port, Connec
   Duration limit = options.timeout;
   std::string name = Address{host, port}.to_string();
   Result<StreamPtr> r = co_await async::with_timeout(limit, connect_any(std::move(host), port, std::move(options)));
-  if (!r && r.is(Reason::Timeout)) co_return timeout("dial " + name + ": timed out");
+  if (!r && r.is(Reason::Timeout)) co_return timeout("dial tcp " + name + ": i/o timeout");
   co_return r;
 }
 

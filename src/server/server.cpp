@@ -4,6 +4,7 @@
 #include "cluster_setup.hpp"
 
 #include <onebin/agent/join.hpp>
+#include <onebin/api/core_v1.hpp>
 #include <onebin/apiserver/apiserver.hpp>
 #include <onebin/async/group.hpp>
 #include <onebin/async/pool.hpp>
@@ -68,6 +69,7 @@ class Server::Impl {
     if (!options_.disable_agent) {
       Result<void> agent = co_await start_agent();
       if (!agent) co_return agent.status();
+      group_.spawn(show_role());
     }
     co_return Result<void>();
   }
@@ -242,6 +244,17 @@ class Server::Impl {
     id.server_url = setup_.server_url;
     agent_ = std::make_unique<agent::Agent>(std::move(o), std::move(id));
     return agent_->start();
+  }
+
+  // What a kubelet may not say of its own node: that it is the one of the control plane.
+  async::Task<void> show_role() {
+    std::string patch = R"({"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}})";
+    for (Duration wait = 50ms; wait < 1min; wait *= 2) {
+      auto r = co_await admin_->patch<api::core::v1::Node>("", options_.agent.node_name, client::PatchType::Merge, patch);
+      if (r || r.is(Reason::Cancelled)) co_return;
+      Status slept = co_await async::sleep_for(wait);
+      if (!slept) co_return;
+    }
   }
 
   Result<void> write_kubeconfig() {

@@ -87,6 +87,12 @@ TEST_CASE("patches of the four types") {
   CHECK(json.body["data"] == Document({{"x", "1"}, {"y", "2"}}));
   Answer strategic = f.send_text("PATCH", kMaps + "/a", R"({"metadata":{"labels":{"l":"1"}}})", "application/strategic-merge-patch+json");
   CHECK(strategic.body["metadata"]["labels"]["l"] == "1");
+  // The path's type counts, as for a patch of the scale that names the scaled kind.
+  const char* renamed = R"({"kind":"Other","apiVersion":"v9","metadata":{"labels":{"l":"2"}}})";
+  strategic = f.send_text("PATCH", kMaps + "/a", renamed, "application/strategic-merge-patch+json");
+  CHECK(strategic.code == 200);
+  CHECK(strategic.body["kind"] == "ConfigMap");
+  CHECK(strategic.body["metadata"]["labels"]["l"] == "2");
   Answer applied = f.send_text("PATCH", kMaps + "/a?fieldManager=me", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: \"9\"}\n", "application/apply-patch+yaml");
   CHECK(applied.code == 409);
   CHECK(applied.body["details"]["causes"][0]["reason"] == "FieldManagerConflict");
@@ -121,13 +127,15 @@ TEST_CASE("pods take defaults, a grace period and a generation") {
   CHECK(made.body["status"]["qosClass"] == "BestEffort");
   CHECK(made.body["metadata"]["generation"] == 1);
 
+  REQUIRE(f.send("PATCH", pods + "/p/status", {{"status", {{"nominatedNodeName", "n1"}}}}, "application/merge-patch+json").body["status"]["nominatedNodeName"] == "n1");
   Document binding = {{"apiVersion", "v1"}, {"kind", "Binding"}, {"metadata", {{"name", "p"}}}, {"target", {{"kind", "Node"}, {"name", "n1"}}}};
   Answer bound = f.post(pods + "/p/binding", binding);
   INFO(bound.text);
   CHECK(bound.code == 201);
   CHECK(f.post(pods + "/p/binding", binding).code == 409);
   Answer on_node = f.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1");
-  CHECK(on_node.body["items"].size() == 1);
+  REQUIRE(on_node.body["items"].size() == 1);
+  CHECK_FALSE(on_node.body["items"][0]["status"].contains("nominatedNodeName"));
 
   Answer deleting = f.send("DELETE", pods + "/p");
   CHECK(deleting.body["kind"] == "Pod");

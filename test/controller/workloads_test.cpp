@@ -42,6 +42,7 @@ TEST_CASE("a DaemonSet has one pod on each node that takes it") {
   t["spec"]["nodeSelector"] = {{"disk", "a"}};
   c.create(kApps + "daemonsets", object("apps/v1", "DaemonSet", "ds", {{"selector", selector("ds")}, {"template", t}}));
   REQUIRE(c.pods().size() == 1);
+  CHECK(c.has_event("SuccessfulCreate"));
   auto d = c.get(kApps + "daemonsets/ds").body;
   CHECK(d["status"]["desiredNumberScheduled"] == 1);
   c.patch("/api/v1/nodes/b", {{"metadata", {{"labels", {{"disk", "a"}}}}}});
@@ -49,6 +50,7 @@ TEST_CASE("a DaemonSet has one pod on each node that takes it") {
   CHECK(c.items(kApps + "controllerrevisions").size() == 1);
   c.patch("/api/v1/nodes/a", {{"metadata", {{"labels", {{"disk", "x"}}}}}});
   CHECK(c.get(kApps + "daemonsets/ds").body["status"]["desiredNumberScheduled"] == 1);
+  CHECK(c.has_event("SuccessfulDelete"));
 }
 
 TEST_CASE("a Job counts what has succeeded and ends") {
@@ -68,6 +70,13 @@ TEST_CASE("a Job counts what has succeeded and ends") {
   bool complete = false;
   for (const auto& k : j["status"]["conditions"]) complete = complete || (k["type"] == "Complete" && k["status"] == "True");
   CHECK(complete);
+  CHECK(c.has_event("SuccessfulCreate"));
+  CHECK(c.has_event("Completed"));
+  c.create(kBatch + "jobs", object("batch/v1", "Job", "held", {{"suspend", true}, {"template", t}}));
+  CHECK(c.has_event("Suspended"));
+  CHECK_FALSE(c.has_event("Resumed"));
+  c.patch(kBatch + "jobs/held", {{"spec", {{"suspend", false}}}});
+  CHECK(c.has_event("Resumed"));
 }
 
 TEST_CASE("a Job takes a pod back that has lost its owner, and lets go of one that no longer matches") {

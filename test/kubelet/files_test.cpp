@@ -1,5 +1,6 @@
 #include "kubelet/log_reader.hpp"
 #include "kubelet/maintenance.hpp"
+#include "kubelet/static_pods.hpp"
 #include "kubelet/volumes/atomic_writer.hpp"
 #include "kubelet/volumes/mounts.hpp"
 
@@ -187,4 +188,25 @@ TEST_CASE("who goes first when memory is short") {
   auto order = rank_for_memory({{"critical", 0, 900, 0, true}, {"within", 0, 10, 100, false}, {"above-important", 10, 500, 100, false},
                                 {"above-little", 0, 150, 100, false}, {"above-much", 0, 400, 100, false}});
   CHECK(order == std::vector<std::string>{"above-much", "above-little", "above-important", "within"});
+}
+
+TEST_CASE("a static pod's manifest is completed as the API server would") {
+  auto pod = static_pod_from(R"(apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: [{name: c, image: "web:1", livenessProbe: {httpGet: {port: 80}}, resources: {limits: {cpu: 100m, memory: 1Mi}}}]}
+)",
+                             "web.yaml", "Node1");
+  REQUIRE(pod);
+  CHECK(pod->metadata.name == "web-node1");
+  CHECK(pod->spec.termination_grace_period_seconds == 30);
+  CHECK(pod->spec.restart_policy == "Always");
+  const auto& c = pod->spec.containers[0];
+  CHECK(c.image_pull_policy == "IfNotPresent");
+  CHECK(c.termination_message_path == "/dev/termination-log");
+  REQUIRE(c.liveness_probe);
+  CHECK(c.liveness_probe->period_seconds == 10);
+  CHECK(c.liveness_probe->failure_threshold == 3);
+  CHECK(c.resources.requests.at("cpu") == Quantity::from_milli(100));
+  CHECK_FALSE(static_pod_from("kind: Pod\nmetadata: {name: a}\nspec: {containers: x}\n", "bad.yaml", "n"));
 }

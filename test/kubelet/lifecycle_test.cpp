@@ -188,6 +188,17 @@ TEST_CASE("the node registers, becomes Ready and renews its lease") {
   REQUIRE(w.network.cidrs.size() == 1);
   CHECK(is_ready());
   CHECK(w.kubelet->node_ready());
+  // What others put into the capacity may be allocated, as long as it is there.
+  node = w.api.get<core::Node>("", "node1");
+  node->status.capacity["example.com/x"] = Quantity::from_units(3);
+  w.api.put(*node);
+  w.settle();
+  node = w.api.get<core::Node>("", "node1");
+  CHECK(node->status.allocatable["example.com/x"] == Quantity::from_units(3));
+  node->status.capacity.erase("example.com/x");
+  w.api.put(*node);
+  w.settle();
+  CHECK_FALSE(w.api.get<core::Node>("", "node1")->status.allocatable.contains("example.com/x"));
   auto lease = w.api.get<api::coordination::v1::Lease>("kube-node-lease", "node1");
   REQUIRE(lease);
   Time first = lease->spec.renew_time;
@@ -546,6 +557,8 @@ TEST_CASE("pods that do not fit are Failed and leave nothing") {
   w.create(p);
   CHECK(w.get("a").status.phase == "Failed");
   CHECK(w.get("a").status.reason == "OutOfcpu");
+  CHECK(w.get("a").status.message.starts_with("Pod was rejected: Node didn't have enough resource: cpu"));
+  CHECK(w.get("a").status.container_statuses.empty());
   CHECK(w.engine.calls.empty());
   w.remove("a", 30);
   CHECK_FALSE(w.exists("a"));

@@ -56,7 +56,7 @@ class TaintToleration final : public Plugin {
   Verdict filter(const PodInfo& pod, const NodeInfo& node, const CycleData*) const override {
     const Taint* t = first_untolerated(node, needs(pod).tolerations);
     if (!t) return Verdict::ok();
-    return Verdict::never("node(s) had untolerated taint {" + t->key + ": " + t->value + "}");
+    return Verdict::never("node(s) had untolerated taint(s)");
   }
   std::vector<std::int64_t> score(const PodInfo& pod, const std::vector<const NodeInfo*>& nodes, const Snapshot&) const override {
     std::vector<Toleration> soft;
