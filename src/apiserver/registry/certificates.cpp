@@ -258,7 +258,7 @@ class TrustBundleStrategy final : public Strategy {
       std::string name(string_at(member(o, "metadata"), field));
       FieldPath path = FieldPath("metadata").child(field);
       bool generates = std::string_view(field) != "name";
-      if (generates && name.empty()) continue;
+      if (name.empty()) continue;
       if (prefix.empty() && name.find(':') != std::string::npos)
         errors.push_back(field_invalid(path, name, "ClusterTrustBundle without signer name must not have \":\" in its name"));
       else if (!starts_with(name, prefix))

@@ -230,8 +230,7 @@ class ApiServiceStrategy final : public Strategy {
     std::string wanted = std::string(version.text()) + "." + std::string(group.text()), name(apimachinery::name_of(o));
     for (const char* f : {"name", "generateName"}) {
       std::string text(apimachinery::string_at(member(o, "metadata"), f));
-      bool given = std::string_view(f) == "name" || !text.empty();
-      if (given && text != wanted && path_segment(text).empty())
+      if (!text.empty() && text != wanted && path_segment(text).empty())
         errors.push_back(field_invalid(FieldPath("metadata").child(f), text, "must be `spec.version+\".\"+spec.group`: " + apimachinery::go_quote(wanted)));
     }
     if (group.empty() && !version.is("v1")) group.required("only v1 may have an empty group and it better be legacy kube");

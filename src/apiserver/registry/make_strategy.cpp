@@ -39,7 +39,7 @@ void set_flags(Strategy& s) {
   s.name_rule_on_update = in(kind, {"PersistentVolume", "PersistentVolumeClaim", "Pod", "Node", "LimitRange", "ServiceAccount", "Secret", "ConfigMap",
                                     "Namespace", "Endpoints", "ControllerRevision", "Ingress", "IngressClass", "EndpointSlice", "StorageClass", "VolumeAttachment",
                                     "CSINode", "CSIStorageCapacity", "FlowSchema", "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
-                                    "ResourceClaim", "ResourceClaimTemplate", "IPAddress", "VolumeAttributesClass", "StorageVersionMigration", "ClusterTrustBundle", "CertificateSigningRequest",
+                                    "ResourceClaim", "ResourceClaimTemplate", "IPAddress", "VolumeAttributesClass", "StorageVersionMigration", "ClusterTrustBundle", "CertificateSigningRequest", "RuntimeClass",
                                     "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"});
   s.own_finalizers = !in(g, {"admissionregistration.k8s.io", "apiregistration.k8s.io", "coordination.k8s.io", "apiextensions.k8s.io"}) && !in(kind, {"PodDisruptionBudget", "RuntimeClass"}) && !(g.empty() && kind == "Event");
   if (kind == "DeviceClass") s.name_rule = long_name;

@@ -152,6 +152,13 @@ class RuntimeClassStrategy final : public Base {
     Document limits = {{"limits", fixed.value()}};
     check_resources(Check(limits, FieldPath("overhead"), errors), Check(o, FieldPath(), errors));
   }
+  // That the handler may not change does not hide what else is wrong with a changed one.
+  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+    validate(c, o, errors);
+    std::string handler(apimachinery::string_at(o, "handler"));
+    if (handler.empty() || handler == apimachinery::string_at(old, "handler")) return;
+    for (auto& m : apimachinery::is_dns1123_label(handler)) errors.push_back(field_invalid(FieldPath("handler"), handler, m));
+  }
 };
 
 // What a migration has come to is final.
