@@ -9,6 +9,7 @@
 namespace onebin::storage {
 namespace {
 constexpr std::size_t kBatchOps = 256;
+constexpr std::size_t kWorthACommit = 8;  // so many share enough: more are worked on while they are committed
 constexpr std::size_t kBatchBytes = 1u << 20;
 constexpr Duration kGatherLimit = std::chrono::milliseconds(5);  // of a loop that is never idle
 }  // namespace
@@ -117,7 +118,7 @@ bool SqliteWriter::submit(WriteOp* op) {
     queue_.push_back(op);
     waiting = queue_.size();
   }
-  if (waiting == kBatchOps) gathered();
+  if (waiting == kWorthACommit) gathered();
   if (std::exchange(gathering_, true)) return true;
   loop_->when_idle(kGatherLimit, [this, alive = alive_] {
     if (!*alive) return;
