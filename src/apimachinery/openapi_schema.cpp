@@ -256,7 +256,7 @@ Document Definitions::type_schema(const TypeSchema& t) {
       Document properties = Document::object(), required = Document::array();
       for (const auto& f : t.fields) {
         properties[std::string(f.json_name)] = field_schema(t, f);
-        if (f.required && !(facts(t, f) & PublishedField::kNotRequired)) required.push_back(std::string(f.json_name));
+        if (facts(t, f) & PublishedField::kRequired || (f.required && !(facts(t, f) & PublishedField::kNotRequired))) required.push_back(std::string(f.json_name));
       }
       if (!properties.empty()) out["properties"] = std::move(properties);
       if (!required.empty()) {

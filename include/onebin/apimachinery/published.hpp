@@ -14,6 +14,7 @@ struct PublishedField {
     kUnion = 8,          // any field of a type that is a union
     kZeroDefault = 16,   // the default is the zero value, and said
     kNoEnum = 32,        // the values are not part of it
+    kRequired = 64,      // required, which a kind's strategy checks
   };
   const TypeSchema* type = nullptr;
   std::uint16_t field = 0;

@@ -352,6 +352,8 @@ def published_cpp(model):
                 facts = []
                 if f.attributes.get("required") and not f.declared.get("required"):
                     facts.append("kNotRequired")
+                if f.declared.get("required") and not f.attributes.get("required"):
+                    facts.append("kRequired")
                 if f.attributes.get("default") and f.attributes.get("default") != f.declared.get("default"):
                     facts.append("kNoDefault")
                 if f.card == "Single" and f.declared.get("omitempty") and f.declared.get("default") in ('""', "false", "0"):
