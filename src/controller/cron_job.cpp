@@ -87,8 +87,7 @@ class CronJobs final : public Controller {
       const auto* o = controller_of(*made);
       if (!o || o->uid != c.metadata.uid) co_return Status();
     } else if (!made) {
-      for (const auto& cause : made.status().details().causes)
-        if (cause.type == "NamespaceTerminating") co_return Status();
+      if (ends_with_namespace(made.status())) co_return Status();
       events_.event(client::ref_of(c), "Warning", "FailedCreate", "Error creating job: " + made.status().message());
       co_return made.status();
     } else {

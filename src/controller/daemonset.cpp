@@ -260,8 +260,7 @@ class DaemonSets final : public Controller {
       if (made.failure) continue;
       expectations_.creation_seen(key);
       failure = made.failure;
-      for (const auto& cause : made.failure.details().causes)
-        if (cause.type == "NamespaceTerminating") failure = Status();
+      if (ends_with_namespace(made.failure)) failure = Status();
     }
     Status deleted = co_await delete_pods(&client_, tell, remove);
     if (!deleted) {

@@ -126,8 +126,7 @@ class EndpointMirror final : public Controller {
     if (!have) {
       std::string ns = want.metadata.namespace_;
       Result<EndpointSlice> made = co_await client_.create(ns, std::move(want));
-      for (const auto& cause : made.status().details().causes)
-        if (cause.type == "NamespaceTerminating") co_return Status();
+      if (ends_with_namespace(made.status())) co_return Status();
       // What exists already is on its way into the cache, and its event comes back here.
       co_return made.is(Reason::AlreadyExists) ? Status() : made.status();
     }

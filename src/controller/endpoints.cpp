@@ -152,8 +152,7 @@ class EndpointSlices final : public ServiceFollower {
       slice.metadata.annotations[kTrigger] = now;
       auto r = co_await client_.create(s.metadata.namespace_, std::move(slice));
       if (r) continue;
-      for (const auto& cause : r.status().details().causes)
-        if (cause.type == "NamespaceTerminating") co_return Status();
+      if (ends_with_namespace(r.status())) co_return Status();
       co_return r.status();
     }
     for (const auto& name : changes.remove) {
@@ -202,8 +201,7 @@ class EndpointsObjects final : public ServiceFollower {
       want.metadata.annotations[kTrigger] = format_rfc3339_nano(context_.now());
       auto r = co_await client_.create(s->metadata.namespace_, std::move(want));
       status = r.status();
-      for (const auto& cause : status.details().causes)
-        if (cause.type == "NamespaceTerminating") status = Status();
+      if (ends_with_namespace(status)) status = Status();
     }
     co_return ReconcileResult{status};
   }

@@ -39,8 +39,7 @@ class EphemeralVolumes final : public Controller {
     for (const auto& v : p->spec.volumes) {
       if (!v.ephemeral || !v.ephemeral->volume_claim_template) continue;
       Status s = co_await make_claim(*p, v);
-      for (const auto& cause : s.details().causes)
-        if (cause.type == "NamespaceTerminating") co_return ReconcileResult{};
+      if (ends_with_namespace(s)) co_return ReconcileResult{};
       if (s) continue;
       events_.event(client::ref_of(*p), "Warning", "FailedBinding", "ephemeral volume " + v.name + ": " + s.message());
       co_return ReconcileResult{s};

@@ -2,6 +2,8 @@
 
 #include <onebin/base/log.hpp>
 
+#include <algorithm>
+
 namespace onebin::controller {
 namespace {
 constexpr Duration kExpectationLife = 5min;
@@ -22,6 +24,11 @@ std::string event_source(const std::string& controller) {
   return controller;
 }
 }  // namespace
+
+bool ends_with_namespace(const Status& refusal) {
+  const auto& causes = refusal.details().causes;
+  return std::any_of(causes.begin(), causes.end(), [](const auto& c) { return c.type == "NamespaceTerminating"; });
+}
 
 Controller::Controller(Context& context, std::string name)
     : context_(context), name_(std::move(name)), client_(context.transport_of("system:serviceaccount:kube-system:" + name_), "kube-controller-manager"),

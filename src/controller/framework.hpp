@@ -34,6 +34,9 @@ struct Context {
   SteadyTime steady_now() const { return async::Loop::current().now(); }
 };
 
+// Whether something was refused because its namespace is going away, and its owner with it: that is nothing to try again or to tell of.
+bool ends_with_namespace(const Status& refusal);
+
 // Base of controllers. The constructor adds handlers to informers, which start later.
 class Controller {
  public:

@@ -370,8 +370,7 @@ class Jobs final : public Controller {
       }
     }
     for (int i = made; i < count; ++i) expectations_.creation_seen(key);
-    for (const auto& cause : failure.details().causes)
-      if (cause.type == "NamespaceTerminating") co_return Status();
+    if (ends_with_namespace(failure)) co_return Status();
     co_return failure;
   }
 

@@ -48,12 +48,6 @@ std::string adopt_patch(const Pod& pod, const api::meta::v1::OwnerReference& o) 
   return patch.dump();
 }
 
-// A namespace that is going away takes no more pods; that is nothing to tell of.
-bool ends_with_namespace(const Status& s) {
-  const auto& causes = s.details().causes;
-  return std::any_of(causes.begin(), causes.end(), [](const auto& c) { return c.type == "NamespaceTerminating"; });
-}
-
 async::Task<void> create_one(Client* client, const Teller* tell, Pod pod, Created* out) {
   std::string ns = pod.metadata.namespace_;
   Result<Pod> r = co_await client->create(ns, std::move(pod));

@@ -108,8 +108,7 @@ class Replicas : public Controller {
       Created made = co_await create_pods(&client_, tell, std::move(pod), n);
       for (int i = made.count; i < n; ++i) expectations_.creation_seen(key);
       // A namespace that is going away takes no more pods; its ReplicaSets go with it.
-      for (const auto& cause : made.failure.details().causes)
-        if (cause.type == "NamespaceTerminating") co_return Status();
+      if (ends_with_namespace(made.failure)) co_return Status();
       co_return made.failure;
     }
     if (diff == 0) co_return Status();

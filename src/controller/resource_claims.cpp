@@ -84,8 +84,7 @@ class ResourceClaims final : public Controller {
         made[c.name] = *name;
         continue;
       }
-      for (const auto& cause : name.status().details().causes)
-        if (cause.type == "NamespaceTerminating") co_return Status();
+      if (ends_with_namespace(name.status())) co_return Status();
       events_.event(client::ref_of(*p), "Warning", "FailedResourceClaimCreation", "PodResourceClaim " + c.name + ": " + name.status().message());
       // Its coming brings the pod back.
       if (name.is(Reason::NotFound)) {

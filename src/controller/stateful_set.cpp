@@ -135,8 +135,7 @@ class StatefulSets final : public Controller {
       }
     }
     // With its namespace the set goes too.
-    for (const auto& cause : failure.details().causes)
-      if (cause.type == "NamespaceTerminating") co_return Status();
+    if (ends_with_namespace(failure)) co_return Status();
     co_return failure;
   }
 

@@ -1,7 +1,7 @@
 // SqliteWriter: the thread that owns the one writing connection. It takes all writes that wait, checks their conditions
 // in order, and commits them with one transaction and one fsync. A batch is closed once the loop has nothing else to do, or
-// some writes wait, so that those that are about to come share it: under load that is fewer fsyncs and fewer pages written again, and a
-// single client waits for nothing. Between batches it checkpoints, compacts and shrinks the file in small slices.
+// some writes wait, so that those that are about to come share it: under load that is fewer fsyncs and fewer pages written
+// again, and a single client waits for nothing. Between batches it checkpoints, compacts and shrinks the file in small slices.
 #pragma once
 #include <onebin/async/loop.hpp>
 #include <onebin/storage/store.hpp>
