@@ -105,6 +105,12 @@ Status server_timeout(std::string_view group, std::string_view resource, std::st
   return Status(Reason::ServerTimeout, std::move(message), std::move(d));
 }
 
+Status internal_error_occurred(std::string_view what) {
+  Status s = internal_error("Internal error occurred: " + std::string(what));
+  s.mutable_details().causes.push_back({"", std::string(what), ""});
+  return s;
+}
+
 Status too_many_requests(std::string message, int retry_after) {
   Status s(Reason::TooManyRequests, std::move(message));
   s.mutable_details().retry_after_seconds = retry_after;

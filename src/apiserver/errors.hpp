@@ -23,6 +23,8 @@ Status generic_not_found();            // "the server could not find the request
 Status method_not_allowed();           // "the server does not allow this method on the requested resource"
 Status too_large_resource_version(std::int64_t asked, std::int64_t current);
 Status server_timeout(std::string_view group, std::string_view resource, std::string_view operation, int retry_after);
+// What went wrong inside, in upstream's form: the text after "Internal error occurred: ", and as a cause.
+Status internal_error_occurred(std::string_view what);
 Status too_many_requests(std::string message, int retry_after);
 // Go's words for a text that is no unsigned number, and a storage's for a resource version that is none.
 std::string unsigned_error(std::string_view text);
