@@ -314,8 +314,8 @@ class Conformer {
         if (!v.is_object()) return bad_request("boolean or JSON schema expected");
         return loosely(v, *type.fields[1].message, path, depth + 1);
       default:  // an array of the second field's elements, or the schema
-        if (v.is_array()) return elements(v, type.fields[1], path, depth + 1);
-        if (!v.is_object()) {  // upstream reads nothing of what is neither
+        if (v.is_array() && !v.empty()) return elements(v, type.fields[1], path, depth + 1);
+        if (!v.is_object()) {  // upstream reads nothing of what is neither, and writes nothing of an array without elements
           v = nullptr;
           return {};
         }

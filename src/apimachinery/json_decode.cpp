@@ -42,10 +42,7 @@ class Reader {
     if (!type) return {};
     if (type->shape == Shape::Object) return {type, nullptr};
     if (type->shape == Shape::Array || type->shape == Shape::Map) return {nullptr, &type->fields[0]};
-    // Of the unions of JSON schema only the schema itself has fields to know.
-    for (const FieldSchema& f : type->fields)
-      if (f.is_message() && f.cardinality != Cardinality::List) return {f.message, nullptr};
-    return {};
+    return {nullptr, nullptr, true};  // the unions of JSON schema read what is in them by themselves, and not strictly
   }
   static Expect expect_element(const FieldSchema& f) { return f.is_message() ? expect_type(f.message) : Expect{}; }
   static Expect expect_field(const FieldSchema& f) {
@@ -122,12 +119,12 @@ class Reader {
   bool member(Document::object_t& members, const std::string& key, Expect expect, const JsonPath& path, int depth) {
     JsonPath at{&path, key};
     Expect inner;
-    inner.muted = expect.muted;
+    inner.muted |= expect.muted;
     bool drop = false;
     if (expect.type) {
       if (const FieldSchema* f = expect.type->field(key)) {
         inner = expect_field(*f);
-        inner.muted = expect.muted;
+        inner.muted |= expect.muted;
       } else if (!expect.type->preserve_unknown) {
         if (!expect.muted) problems_.unknown(at);
         drop = !options_.keep_unknown;
@@ -135,7 +132,7 @@ class Reader {
       }
     } else if (expect.values) {
       inner = expect_element(*expect.values);
-      inner.muted = expect.muted;
+      inner.muted |= expect.muted;
     }
     if (drop) {
       Document ignored;
@@ -150,7 +147,7 @@ class Reader {
     ++p_;
     out = Document::array();
     Expect inner = expect.values ? expect_element(*expect.values) : Expect{};
-    inner.muted = expect.muted;
+    inner.muted |= expect.muted;
     space();
     if (p_ != end_ && *p_ == ']') return ++p_, true;
     for (std::ptrdiff_t i = 0;; ++i) {

@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <map>
 
 #include "go_number.hpp"
+#include "text_buffer.hpp"
 #include "wire.hpp"
 
 namespace onebin::apimachinery {
@@ -28,79 +31,114 @@ constexpr auto kReparse = [] {
 
 // Where a field is in its message.
 struct Slot {
-  const char* begin = nullptr;  // of its first occurrence's tag; null: absent
-  const char* end = nullptr;    // after its last occurrence
-  std::string_view bytes;       // of the last occurrence
-  std::uint64_t varint = 0;
-  std::uint32_t count = 0;
-  std::uint8_t wire_type = 0;
+  const char* begin;  // of its first occurrence's tag; null: absent
+  const char* end;    // after its last occurrence
+  wire::FieldOnWire last;
+  std::uint32_t count;
 };
+constexpr Slot kAbsent{};
 
 class Writer {
  public:
   Writer(std::string& out, const TranscodeOptions& options) : out_(out), options_(options) {}
 
+  void restore(std::size_t size) { out_.restore(size); }
+
   bool top(std::string_view bytes, const TypeSchema& type) {
     if (type.shape != Shape::Object) return value_message(bytes, type, 0, false);
-    out_.push_back('{');
+    out_.put('{');
     bool first = true;
     if (!options_.kind.empty()) {
       name("kind", first);
-      append_json_string(out_, options_.kind);
+      out_.quoted(options_.kind);
     }
     if (!options_.api_version.empty()) {
       name("apiVersion", first);
-      append_json_string(out_, options_.api_version);
+      out_.quoted(options_.api_version);
     }
     if (!members(bytes, type, 0, first, false)) return false;
-    out_.push_back('}');
+    out_.put('}');
     return true;
   }
 
  private:
   static constexpr int kMaxDepth = 128;
-  static constexpr std::size_t kMaxSlots = 256;
+  static constexpr std::size_t kMaxFields = 64;  // of one message: more than any has, and the bits of a word
 
   void name(std::string_view key, bool& first) {
-    if (!first) out_.push_back(',');
+    const std::size_t comma = first ? 0 : 1;
     first = false;
-    out_.push_back('"');
-    out_.append(key);  // the schema's names need no escapes
-    out_ += "\":";
+    char* p = out_.room(key.size() + 4);
+    out_.advance(comma + key.size() + 3);
+    if (comma) *p++ = ',';
+    *p++ = '"';
+    std::memcpy(p, key.data(), key.size());  // the schema's names need no escapes
+    p += key.size();
+    p[0] = '"';
+    p[1] = ':';
+  }
+
+  // The fields, by bit, that JSON has even when they are absent. Without branches: it is asked of every field of every message.
+  static std::uint64_t spoken(std::span<const FieldSchema> fields) {
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const FieldSchema& f = fields[i];
+      const unsigned empty = f.omitempty, zero = f.omitzero, single = f.cardinality == Cardinality::Single, optional = f.cardinality == Cardinality::Optional;
+      const unsigned plain = f.kind <= FieldKind::Bytes, time = (f.kind == FieldKind::Time) | (f.kind == FieldKind::MicroTime);
+      const unsigned silent = (empty & (!single | plain)) | (zero & (optional | (single & time)));
+      out |= static_cast<std::uint64_t>((silent ^ 1u) & (f.proto_number != 0)) << i;
+    }
+    return out;
   }
 
   // The fields of one message as members of the object that is open. `object_meta`: metadata of the object itself.
   bool members(std::string_view bytes, const TypeSchema& type, int depth, bool& first, bool object_meta) {
-    if (depth > kMaxDepth) return false;
-    const std::size_t base = slots_.size();
-    slots_.resize(base + type.proto.size());
-    ProtoReader r(bytes);
-    const char* begin = bytes.data();
-    for (; r.next(); begin = r.position()) {
-      const ProtoEntry* e = type.entry(r.number());
+    if (depth > kMaxDepth || type.fields.size() > kMaxFields) return false;
+    Slot slots[kMaxFields];  // by field, an embedded struct at its first one; only what was seen is filled in
+    std::uint64_t seen = 0;
+    const char* p = bytes.data();
+    const char* end = p + bytes.size();
+    while (p != end) {
+      const char* begin = p;
+      wire::FieldOnWire w;
+      if (!wire::read_field(p, end, w)) return false;
+      const ProtoEntry* e = type.entry(w.number);
       if (!e) continue;
-      Slot& s = slots_[base + static_cast<std::size_t>(e - type.proto.data())];
-      if (!s.begin) s.begin = begin;
-      s.end = r.position();
-      s.wire_type = static_cast<std::uint8_t>(r.wire_type());
-      if (r.wire_type() == wire::kBytes) s.bytes = r.bytes();
-      else s.varint = r.varint();
+      Slot& s = slots[e->first];
+      if (!(seen >> e->first & 1)) {
+        seen |= std::uint64_t{1} << e->first;
+        s.begin = begin;
+        s.count = 0;
+      }
+      s.end = p;
+      s.last = w;
       ++s.count;
     }
-    if (r.failed()) return false;
-    // Entry of each field: proto is sorted by number, JSON goes by declaration.
-    std::uint8_t entry_of[kMaxSlots] = {};
-    if (type.fields.size() > kMaxSlots) return false;
-    for (std::size_t i = 0; i < type.proto.size(); ++i) entry_of[type.proto[i].first] = static_cast<std::uint8_t>(i + 1);
-    for (std::size_t i = 0; i < type.fields.size(); ++i) {
-      if (entry_of[i] == 0) continue;
-      const ProtoEntry& e = type.proto[entry_of[i] - 1u];
-      const Slot s = slots_[base + entry_of[i] - 1u];  // a copy: the vector grows
-      bool good = e.embedded ? embedded(s, *e.embedded, depth, first) : field(s, type.fields[i], depth, first, object_meta);
-      if (!good) return false;
+    // On the wire fields go by number, in JSON by declaration.
+    std::uint64_t left = seen | spoken(type.fields);
+    if (object_meta) left |= ~std::uint64_t{0} >> (kMaxFields - type.fields.size());  // the version to write may be stored nowhere
+    while (left != 0) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(left));
+      left &= left - 1;
+      const FieldSchema& f = type.fields[i];
+      if (!f.inlined) {
+        if (f.proto_number != 0 && !field(seen >> i & 1 ? slots[i] : kAbsent, f, depth, first, object_meta)) return false;
+        continue;
+      }
+      const ProtoEntry* e = embedding(type, i);
+      if (!e) continue;
+      if (!embedded(seen >> e->first & 1 ? slots[e->first] : kAbsent, *e->embedded, depth, first)) return false;
+      const std::size_t after = e->first + e->embedded->fields.size();
+      left = after < kMaxFields ? left >> after << after : 0;
     }
-    slots_.resize(base);
     return true;
+  }
+
+  // The entry of the embedded struct that has field `index`.
+  static const ProtoEntry* embedding(const TypeSchema& type, std::size_t index) {
+    for (const ProtoEntry& e : type.proto)
+      if (e.embedded && e.first <= index && index < e.first + e.embedded->fields.size()) return &e;
+    return nullptr;
   }
 
   // Occurrences of a message that isn't repeated add up, which is what their concatenation says.
@@ -119,12 +157,12 @@ class Writer {
 
   bool embedded(const Slot& s, const TypeSchema& type, int depth, bool& first) {
     if (!s.begin) return members({}, type, depth + 1, first, false);
-    if (s.wire_type != wire::kBytes) return false;
+    if (s.last.wire_type != wire::kBytes) return false;
     if (s.count > 1) {
       std::string all = joined(s, number_of(s));
       return members(all, type, depth + 1, first, false);
     }
-    return members(s.bytes, type, depth + 1, first, false);
+    return members(s.last.bytes, type, depth + 1, first, false);
   }
 
   bool field(const Slot& s, const FieldSchema& f, int depth, bool& first, bool object_meta) {
@@ -149,24 +187,24 @@ class Writer {
   bool single(const Slot& s, const FieldSchema& f, int depth, bool& first, bool object_meta) {
     if (object_meta && f.json_name == "resourceVersion" && !options_.resource_version.empty()) {
       name(f.json_name, first);
-      append_json_string(out_, options_.resource_version);
+      out_.quoted(options_.resource_version);
       return true;
     }
     bool empty = !s.begin;
-    if (s.begin && s.wire_type != wire::wire_type_of(f.kind)) return false;
+    if (s.begin && s.last.wire_type != wire::wire_type_of(f.kind)) return false;
     switch (f.kind) {
       case FieldKind::Bool:
       case FieldKind::Int32:
-      case FieldKind::Int64: empty = s.varint == 0; break;
-      case FieldKind::Double: empty = wire::double_of(s.varint) == 0; break;
+      case FieldKind::Int64: empty = s.last.varint == 0; break;
+      case FieldKind::Double: empty = wire::double_of(s.last.varint) == 0; break;
       case FieldKind::String:
-      case FieldKind::Bytes: empty = s.bytes.empty(); break;
+      case FieldKind::Bytes: empty = s.last.bytes.empty(); break;
       case FieldKind::Time:
       case FieldKind::MicroTime:
-        if (f.omitzero && s.bytes.empty()) return true;
+        if (f.omitzero && s.last.bytes.empty()) return true;
         break;
       case FieldKind::Message:
-        if (f.message->shape == Shape::Array && f.omitempty && s.bytes.empty()) return true;
+        if (f.message->shape == Shape::Array && f.omitempty && s.last.bytes.empty()) return true;
         break;
       default: break;
     }
@@ -179,19 +217,19 @@ class Writer {
     return zero(f, depth);
   }
 
-  bool null() { return out_ += "null", true; }
+  bool null() { return out_.put("null"), true; }
 
   // A value that isn't on the wire.
   bool zero(const FieldSchema& f, int depth) {
     switch (f.kind) {
-      case FieldKind::Bool: return out_ += "false", true;
+      case FieldKind::Bool: return out_.put("false"), true;
       case FieldKind::Int32:
       case FieldKind::Int64:
       case FieldKind::Double:
-      case FieldKind::IntOrString: return out_.push_back('0'), true;
-      case FieldKind::String: return out_ += "\"\"", true;
-      case FieldKind::Quantity: return out_ += "\"0\"", true;
-      case FieldKind::Duration: return out_ += "\"0s\"", true;
+      case FieldKind::IntOrString: return out_.put('0'), true;
+      case FieldKind::String: return out_.put("\"\""), true;
+      case FieldKind::Quantity: return out_.put("\"0\""), true;
+      case FieldKind::Duration: return out_.put("\"0s\""), true;
       case FieldKind::Message:
         if (f.message->shape == Shape::Array) return null();
         return value_message({}, *f.message, depth + 1, depth == 0 && f.json_name == "metadata");
@@ -201,30 +239,30 @@ class Writer {
 
   bool one(const Slot& s, const FieldSchema& f, int depth) {
     if (f.is_message()) return nested(s, f, depth, false);
-    return value(s.wire_type, s.varint, s.bytes, f, depth);
+    return value(s.last.wire_type, s.last.varint, s.last.bytes, f, depth);
   }
 
   bool nested(const Slot& s, const FieldSchema& f, int depth, bool object_meta) {
-    if (s.wire_type != wire::kBytes) return false;
+    if (s.last.wire_type != wire::kBytes) return false;
     if (s.count > 1) {
       std::string all = joined(s, f.proto_number);
       return value_message(all, *f.message, depth + 1, object_meta);
     }
-    return value_message(s.bytes, *f.message, depth + 1, object_meta);
+    return value_message(s.last.bytes, *f.message, depth + 1, object_meta);
   }
 
   bool list(const Slot& s, const FieldSchema& f, int depth) {
-    out_.push_back('[');
+    out_.put('[');
     bool first = true;
-    ProtoReader r({s.begin, static_cast<std::size_t>(s.end - s.begin)});
-    while (r.next()) {
-      if (r.number() != f.proto_number) continue;
-      if (r.wire_type() == wire::kBytes && wire::wire_type_of(f.kind) != wire::kBytes) return false;  // packed: see append_json_from_message
-      if (!first) out_.push_back(',');
+    wire::FieldOnWire w;
+    for (const char* p = s.begin; p != s.end;) {
+      if (!wire::read_field(p, s.end, w)) return false;
+      if (w.number != f.proto_number) continue;
+      if (!first) out_.put(',');
       first = false;
-      if (!value(r.wire_type(), r.varint(), r.wire_type() == wire::kBytes ? r.bytes() : std::string_view(), f, depth)) return false;
+      if (!value(w.wire_type, w.varint, w.bytes, f, depth)) return false;  // also of packed numbers: see append_json_from_message
     }
-    out_.push_back(']');
+    out_.put(']');
     return true;
   }
 
@@ -232,11 +270,12 @@ class Writer {
     // Upstream writes maps sorted; what came from elsewhere may not be, and a key may come twice: then the last one counts.
     std::vector<wire::MapEntry> entries;
     bool sorted = true;
-    ProtoReader r({s.begin, static_cast<std::size_t>(s.end - s.begin)});
-    while (r.next()) {
-      if (r.number() != f.proto_number) continue;
+    wire::FieldOnWire w;
+    for (const char* p = s.begin; p != s.end;) {
+      if (!wire::read_field(p, s.end, w)) return false;
+      if (w.number != f.proto_number) continue;
       wire::MapEntry e;
-      if (r.wire_type() != wire::kBytes || !wire::read_map_entry(r.bytes(), e)) return false;
+      if (w.wire_type != wire::kBytes || !wire::read_map_entry(w.bytes, e)) return false;
       if (!e.has_value) e.wire_type = wire::wire_type_of(f.kind);
       sorted = sorted && (entries.empty() || entries.back().key < e.key);
       entries.push_back(e);
@@ -247,14 +286,14 @@ class Writer {
       entries.clear();
       for (const auto& [key, e] : last) entries.push_back(e);
     }
-    out_.push_back('{');
+    out_.put('{');
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      if (i > 0) out_.push_back(',');
-      append_json_string(out_, entries[i].key);
-      out_.push_back(':');
+      if (i > 0) out_.put(',');
+      out_.quoted(entries[i].key);
+      out_.put(':');
       if (!value(entries[i].wire_type, entries[i].varint, entries[i].bytes, f, depth)) return false;
     }
-    out_.push_back('}');
+    out_.put('}');
     return true;
   }
 
@@ -266,25 +305,25 @@ class Writer {
     do *--p = static_cast<char>('0' + u % 10);
     while (u /= 10);
     if (v < 0) *--p = '-';
-    out_.append(p, end);
+    out_.put(std::string_view(p, static_cast<std::size_t>(end - p)));
   }
 
   bool value(int wire_type, std::uint64_t varint, std::string_view bytes, const FieldSchema& f, int depth) {
     if (wire_type != wire::wire_type_of(f.kind)) return false;
     switch (f.kind) {
-      case FieldKind::Bool: return out_ += varint ? "true" : "false", true;
+      case FieldKind::Bool: return out_.put(varint ? "true" : "false"), true;
       case FieldKind::Int32: return integer(static_cast<std::int32_t>(varint)), true;
       case FieldKind::Int64: return integer(static_cast<std::int64_t>(varint)), true;
       case FieldKind::Double: {
         double d = wire::double_of(varint);
         if (!std::isfinite(d)) return false;
-        return out_ += go_number(d), true;
+        return out_.put(go_number(d)), true;
       }
-      case FieldKind::String: return append_json_string(out_, bytes), true;
+      case FieldKind::String: return out_.quoted(bytes), true;
       case FieldKind::Bytes:
-        out_.push_back('"');
-        out_ += base64_encode(bytes);
-        out_.push_back('"');
+        out_.put('"');
+        out_.put(base64_encode(bytes));
+        out_.put('"');
         return true;
       case FieldKind::Message: return value_message(bytes, *f.message, depth + 1, false);
       default: return value_type(bytes, f);
@@ -301,27 +340,27 @@ class Writer {
         bool micro = f.kind == FieldKind::MicroTime;
         if (!wire::read_time(bytes, t, micro)) return false;
         if (t.is_zero()) return null();
-        out_.push_back('"');
-        out_ += micro ? t.to_micro_string() : t.to_string();
-        out_.push_back('"');
+        out_.put('"');
+        out_.put(micro ? t.to_micro_string() : t.to_string());
+        out_.put('"');
         return true;
       }
       case FieldKind::Duration: {
         std::int64_t ns;
         if (!wire::read_duration(bytes, ns)) return false;
-        append_json_string(out_, format_duration(Duration(ns)));
+        out_.quoted(format_duration(Duration(ns)));
         return true;
       }
       case FieldKind::Quantity:
         // Stored canonically: whoever wrote it had parsed it.
         if (!wire::read_wrapped(bytes, content, present)) return false;
-        append_json_string(out_, present ? content : "0");
+        out_.quoted(present ? content : "0");
         return true;
       case FieldKind::IntOrString: {
         bool is_string;
         std::int32_t number;
         if (!wire::read_int_or_string(bytes, is_string, number, content)) return false;
-        if (is_string) append_json_string(out_, content);
+        if (is_string) out_.quoted(content);
         else integer(number);
         return true;
       }
@@ -336,7 +375,7 @@ class Writer {
   // JSON as it is stored, escaped as the rest: < > & only ever stand within its strings.
   bool json(std::string_view text) {
     if (std::none_of(text.begin(), text.end(), [](char c) { return kReparse[static_cast<unsigned char>(c)]; })) {
-      out_ += text;
+      out_.put(text);
       return true;
     }
     DecodeOptions options;
@@ -347,37 +386,37 @@ class Writer {
 
   bool value_message(std::string_view bytes, const TypeSchema& type, int depth, bool object_meta) {
     if (type.shape != Shape::Object) return shaped(bytes, type, depth);
-    out_.push_back('{');
+    out_.put('{');
     bool first = true;
     if (!members(bytes, type, depth, first, object_meta)) return false;
-    out_.push_back('}');
+    out_.put('}');
     return true;
   }
 
   bool shaped(std::string_view bytes, const TypeSchema& type, int depth) {
     if (depth > kMaxDepth) return false;
-    Slot slots[2];
-    ProtoReader r(bytes);
-    const char* begin = bytes.data();
-    for (; r.next(); begin = r.position()) {
-      const ProtoEntry* e = type.entry(r.number());
+    Slot slots[2] = {};
+    const char* p = bytes.data();
+    const char* end = p + bytes.size();
+    while (p != end) {
+      const char* begin = p;
+      wire::FieldOnWire w;
+      if (!wire::read_field(p, end, w)) return false;
+      const ProtoEntry* e = type.entry(w.number);
       if (!e || e->first > 1) continue;
       Slot& s = slots[e->first];
       if (!s.begin) s.begin = begin;
-      s.end = r.position();
-      s.wire_type = static_cast<std::uint8_t>(r.wire_type());
-      if (r.wire_type() == wire::kBytes) s.bytes = r.bytes();
-      else s.varint = r.varint();
+      s.end = p;
+      s.last = w;
       ++s.count;
     }
-    if (r.failed()) return false;
     switch (type.shape) {
       case Shape::Array:
-        if (!slots[0].begin) return out_ += "[]", true;
+        if (!slots[0].begin) return out_.put("[]"), true;
         return list(slots[0], type.fields[0], depth);
       case Shape::SchemaOrBool:
         if (slots[1].begin) return one(slots[1], type.fields[1], depth);
-        return out_ += slots[0].varint ? "true" : "false", true;
+        return out_.put(slots[0].last.varint ? "true" : "false"), true;
       default:
         if (slots[1].begin) return list(slots[1], type.fields[1], depth);
         if (slots[0].begin) return one(slots[0], type.fields[0], depth);
@@ -385,15 +424,14 @@ class Writer {
     }
   }
 
-  std::string& out_;
+  TextBuffer out_;
   const TranscodeOptions& options_;
-  std::vector<Slot> slots_;  // a stack: each message's slots above its owner's
 };
 
 bool Writer::append_reparsed(std::string_view text, const DecodeOptions& options) {
   auto v = decode_json(text, nullptr, options);
   if (!v) return false;
-  append_json(out_, *v, nullptr);
+  out_.put(encode_json(*v, nullptr));
   return true;
 }
 
@@ -401,8 +439,11 @@ bool Writer::append_reparsed(std::string_view text, const DecodeOptions& options
 
 Status append_json_from_message(std::string& out, std::string_view message, const TypeSchema& type, const TranscodeOptions& options) {
   const std::size_t start = out.size();
-  if (Writer(out, options).top(message, type)) return {};
-  out.resize(start);
+  {
+    Writer writer(out, options);
+    if (writer.top(message, type)) return {};
+    writer.restore(start);
+  }
   // The rare forms (packed numbers) and the reason of a failure come from the slow way.
   ASSIGN_OR_RETURN(Document object, decode_message(message, type));
   if (!options.kind.empty()) object["kind"] = options.kind;

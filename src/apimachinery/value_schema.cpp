@@ -20,6 +20,7 @@ namespace onebin::apimachinery {
 struct ValueSchema::Node {
   struct Limits {
     std::string format;  // only where values are checked against it
+    std::string no_type;  // a type that there is not: only defaults meet one, while their definition is refused for it
     std::string pattern;
     std::unique_ptr<RE2> regex;
     std::vector<Document> enum_values;
@@ -31,7 +32,7 @@ struct ValueSchema::Node {
     std::vector<std::unique_ptr<Node>> all_of, any_of, one_of;
     std::unique_ptr<Node> not_schema;
   };
-  std::uint8_t types = 0;          // bits of kTypes; 0: any
+  std::uint8_t types = 0;          // bits of kTypes, or kNoType; 0: any
   bool nullable = false, embedded = false;
   bool no_others = false;          // additionalProperties: false
   bool has_lists = false, has_embedded = false;  // here or below: x-kubernetes-list-type set or map; embedded resources
@@ -54,10 +55,12 @@ using Node = ValueSchema::Node;
 constexpr int kDeepest = 200;
 constexpr std::string_view kTypes[] = {"array", "boolean", "integer", "number", "object", "string"};
 
+constexpr std::uint8_t kNoType = 0x80;
+
 std::uint8_t type_bit(std::string_view type) {
   for (std::size_t i = 0; i < std::size(kTypes); ++i)
     if (kTypes[i] == type) return static_cast<std::uint8_t>(1u << i);
-  return 0;
+  return type.empty() ? 0 : kNoType;
 }
 
 std::optional<double> number_of(const Document& schema, const char* name) {
@@ -89,9 +92,12 @@ std::unique_ptr<Node::Limits> compile_limits(const Document& schema) {
   static constexpr const char* kNames[] = {"format", "pattern", "enum", "maximum", "minimum", "multipleOf", "maxLength", "minLength",
                                            "maxItems", "minItems", "maxProperties", "minProperties", "uniqueItems"};
   bool any = std::any_of(std::begin(kNames), std::end(kNames), [&](const char* n) { return find_member(schema, n) != nullptr; });
-  if (!any) return nullptr;
+  const std::string_view type = string_at(schema, "type");
+  const bool no_type = type_bit(type) == kNoType;
+  if (!any && !no_type) return nullptr;
   auto l = std::make_unique<Node::Limits>();
-  if (auto f = string_at(schema, "format"); is_known_format(string_at(schema, "type"), f)) l->format = f;
+  if (no_type) l->no_type = type;
+  if (auto f = string_at(schema, "format"); no_type || is_known_format(type, f)) l->format = f;
   l->pattern = string_at(schema, "pattern");
   if (!l->pattern.empty()) l->regex = std::make_unique<RE2>(l->pattern, RE2::Quiet);
   if (const Document& e = member(schema, "enum"); e.is_array()) l->enum_values.assign(e.begin(), e.end());
@@ -237,8 +243,14 @@ class Validator {
     bool good = v.is_null() ? n.types == 0 || n.nullable
                             : expects(is) || (is == "number" && expects("integer") && whole(v)) || (is == "integer" && expects("number"));
     if (n.types == 0 || good) return;
+    if (!format.empty() && !v.is_null() && !v.is_string() && !v.is_array()) {
+      // Upstream then compares formats: the one that the schema gives, and the one that Go's type has.
+      const std::string_view has = is == "integer" ? "int64" : is == "number" ? "double" : "";
+      if (format != has) return out.add(field_type_invalid(field_at(path), has, in_body(path, "must be of type " + std::string(format) + ": " + go_quote(has))));
+    }
     if (!format.empty() && !expects("number") && !expects("integer") && (v.is_string() || v.is_array())) return;
     std::vector<std::string> names;
+    if (n.types == kNoType) names.push_back(n.limits->no_type);
     for (std::size_t i = 0; i < std::size(kTypes); ++i)
       if (n.types & (1u << i)) names.emplace_back(kTypes[i]);
     out.add(field_type_invalid(field_at(path), is, in_body(path, "must be of type " + join(names, ",") + ": " + go_quote(is))));

@@ -4,42 +4,16 @@ namespace onebin::apimachinery {
 
 bool ProtoReader::next() {
   if (failed_ || p_ == end_) return false;
-  auto read = [this](std::uint64_t& out) {
-    out = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (p_ == end_) return false;
-      auto b = static_cast<unsigned char>(*p_++);
-      if (shift == 63 && b > 1) return false;
-      out |= static_cast<std::uint64_t>(b & 0x7f) << shift;
-      if (b < 0x80) return true;
-    }
+  wire::FieldOnWire f;
+  if (!wire::read_field(p_, end_, f)) {
+    failed_ = true;
     return false;
-  };
-  std::uint64_t tag;
-  if (!read(tag) || tag >> 3 == 0 || tag >> 3 > 0x1fffffff) return fail();
-  number_ = static_cast<std::uint32_t>(tag >> 3);
-  wire_type_ = static_cast<int>(tag & 7);
-  auto left = static_cast<std::uint64_t>(end_ - p_);
-  auto fixed = [&](int n) {
-    if (left < static_cast<unsigned>(n)) return fail();
-    varint_ = 0;
-    for (int i = 0; i < n; ++i) varint_ |= static_cast<std::uint64_t>(static_cast<unsigned char>(p_[i])) << (8 * i);
-    p_ += n;
-    return true;
-  };
-  switch (wire_type_) {
-    case wire::kVarint: return read(varint_) || fail();
-    case wire::kFixed64: return fixed(8);
-    case wire::kFixed32: return fixed(4);
-    case wire::kBytes: {
-      std::uint64_t n;
-      if (!read(n) || n > static_cast<std::uint64_t>(end_ - p_)) return fail();
-      bytes_ = {p_, static_cast<std::size_t>(n)};
-      p_ += n;
-      return true;
-    }
-    default: return fail();  // groups: upstream's messages have none
   }
+  number_ = f.number;
+  wire_type_ = f.wire_type;
+  if (f.wire_type == wire::kBytes) bytes_ = f.bytes;
+  else varint_ = f.varint;
+  return true;
 }
 
 void append_varint(std::string& out, std::uint64_t v) {

@@ -12,6 +12,59 @@ namespace onebin::apimachinery::wire {
 
 enum WireType : int { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
+// Reading a field is the innermost step of every list, get and watch: inline, and with a short way for numbers of one byte, which
+// nearly all are. False: malformed.
+inline bool read_varint(const char*& p, const char* end, std::uint64_t& out) {
+  if (p != end && static_cast<unsigned char>(*p) < 0x80) {
+    out = static_cast<unsigned char>(*p++);
+    return true;
+  }
+  out = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    if (p == end) return false;
+    auto b = static_cast<unsigned char>(*p++);
+    if (shift == 63 && b > 1) return false;
+    out |= static_cast<std::uint64_t>(b & 0x7f) << shift;
+    if (b < 0x80) return true;
+  }
+  return false;
+}
+
+struct FieldOnWire {
+  std::uint32_t number;
+  std::uint8_t wire_type;
+  std::uint64_t varint;  // of all but kBytes; else 0
+  std::string_view bytes;
+};
+
+inline bool read_field(const char*& p, const char* end, FieldOnWire& out) {
+  std::uint64_t tag;
+  if (!read_varint(p, end, tag) || tag >> 3 == 0 || tag >> 3 > 0x1fffffff) return false;
+  out.number = static_cast<std::uint32_t>(tag >> 3);
+  out.wire_type = static_cast<std::uint8_t>(tag & 7);
+  out.varint = 0;
+  out.bytes = {};
+  switch (out.wire_type) {
+    case kBytes: {
+      std::uint64_t n;
+      if (!read_varint(p, end, n) || n > static_cast<std::uint64_t>(end - p)) return false;
+      out.bytes = {p, static_cast<std::size_t>(n)};
+      p += n;
+      return true;
+    }
+    case kVarint: return read_varint(p, end, out.varint);
+    case kFixed64:
+    case kFixed32: {
+      const unsigned n = out.wire_type == kFixed64 ? 8 : 4;
+      if (static_cast<std::uint64_t>(end - p) < n) return false;
+      for (unsigned i = 0; i < n; ++i) out.varint |= static_cast<std::uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i);
+      p += n;
+      return true;
+    }
+    default: return false;  // groups: upstream's messages have none
+  }
+}
+
 class BackWriter {
  public:
   std::size_t size() const { return size_; }

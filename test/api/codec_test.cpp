@@ -163,6 +163,24 @@ TEST_CASE("text is escaped as Go does") {
   CHECK(encode_json(*numbers, nullptr) == "[1,0.1,1e+21,1e-7,100000000000000000000,-5,9223372036854775807]");
 }
 
+TEST_CASE("a message's text is escaped as a tree's, wherever in it a byte stands") {
+  const TypeSchema& type = type_of("io.k8s.api.core.v1.ConfigMap");
+  for (std::size_t length = 1; length <= 19; ++length) {
+    for (std::size_t at = 0; at < length; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(length, 'x');
+        text[at] = static_cast<char>(byte);
+        api::core::v1::ConfigMap c;
+        c.data["k"] = text;
+        std::string json, want = R"({"metadata":{},"data":{"k":)";
+        REQUIRE(append_json_from_message(json, api::to_message(c), type));
+        append_json_string(want, text);
+        if (json != want + "}}") FAIL("byte " << byte << " at " << at << " of " << length << ": " << json);
+      }
+    }
+  }
+}
+
 TEST_CASE("cut and flipped protobuf is refused or read, never worse") {
   api::core::v1::Pod p;
   p.metadata.name = "a";
