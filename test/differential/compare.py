@@ -161,4 +161,5 @@ class Known:
         return None
 
     def unused(self):
-        return [entry for i, entry in enumerate(self.entries) if i not in self.used]
+        """What nothing needed. Of what is drawn at random nothing follows: it may come out the same."""
+        return [entry for i, entry in enumerate(self.entries) if i not in self.used and "drawn at random" not in entry[2]]
