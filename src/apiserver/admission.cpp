@@ -18,11 +18,14 @@ async::Task<Result<void>> AdmissionPlugin::admit(AdmissionAttributes&) { co_retu
 async::Task<Result<void>> AdmissionPlugin::validate(const AdmissionAttributes&) { co_return Result<void>(); }
 
 async::Task<Result<void>> AdmissionChain::admit(AdmissionAttributes* a) const {
-  for (const auto& p : plugins_) {
-    if (!p->handles(a->operation) || !p->concerns(*a)) continue;
-    Result<void> r = co_await p->admit(*a);
-    if (!r) co_return r;
-  }
+  do {
+    a->rounds.second = a->rounds.wanted;
+    for (const auto& p : plugins_) {
+      if (!p->handles(a->operation) || !p->concerns(*a)) continue;
+      Result<void> r = co_await p->admit(*a);
+      if (!r) co_return r;
+    }
+  } while (a->rounds.wanted && !a->rounds.second);
   co_return Result<void>();
 }
 

@@ -6,9 +6,12 @@
 
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/async/task.hpp>
+#include <onebin/base/time.hpp>
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +29,7 @@ struct AdmissionAttributes {
   std::string resource_group, resource_version, resource, subresource;
   std::string ns, name;                  // name "" for a create with generateName whose name is not made yet
   bool dry_run = false;
+  bool collection = false;               // a deletion of one object among many
   const UserInfo* user = nullptr;
   Document* object = nullptr;            // null for Delete and most Connects; admit() may change it
   // The stored object before, decoded at the first call; null for Create and Connect. Valid during the call.
@@ -36,6 +40,16 @@ struct AdmissionAttributes {
   const Document* options = nullptr;     // CreateOptions, UpdateOptions, DeleteOptions
   std::function<const Document*()> load_old;
   std::vector<std::string>* warnings = nullptr;  // become Warning headers
+  std::optional<SteadyTime> deadline;    // of the request
+  std::string* other_reason = nullptr;   // takes the reason of a refusal that is none of those that Reason has
+
+  // The chain admits twice where a webhook changed the object after others had seen it (reinvocationPolicy IfNeeded).
+  struct Rounds {
+    bool wanted = false, second = false;
+    std::set<std::string> invoked, again;  // webhooks by their uid: called and may be again; to be called again
+    Document after_webhooks;               // the object as the webhooks left it
+    void call_again() { again.merge(invoked); invoked.clear(); }
+  } rounds;
 
   void warn(std::string text) const { if (warnings) warnings->push_back(std::move(text)); }
   bool is(std::string_view g, std::string_view r, std::string_view sub = {}) const {

@@ -1,6 +1,7 @@
 #include "apiserver/core.hpp"
 
 #include "apiserver/admission/resource_quota.hpp"
+#include "apiserver/aggregator/aggregator.hpp"
 #include "apiserver/allocators.hpp"
 #include "apiserver/authn/impersonation.hpp"
 #include "apiserver/bootstrap.hpp"
@@ -12,6 +13,8 @@
 #include "apiserver/handlers/streaming.hpp"
 #include "apiserver/local_transport.hpp"
 #include "apiserver/respond.hpp"
+#include "apiserver/server_clients.hpp"
+#include "apiserver/webhook/webhook_admission.hpp"
 
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
@@ -21,6 +24,7 @@ namespace onebin::apiserver {
 namespace {
 
 constexpr Duration kRequestTimeout = 60s;
+constexpr Duration kWriteTimeout = 34s;  // what upstream leaves a write, and with it the webhooks that it calls
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> set) {
   for (auto s : set)
@@ -130,16 +134,22 @@ async::Task<Result<void>> Core::start() {
   Result<Security> s = make_security({&options, &cacher, rng_, clock_});
   if (!s) co_return s.status();
   security = std::move(*s);
-  if (!options.disable_admission_plugins.count("ResourceQuota"))
+  auto on = [this](const char* plugin) { return !options.disable_admission_plugins.count(plugin); };
+  if (on("MutatingAdmissionWebhook")) security.admission.add(make_mutating_webhook(*this));
+  if (on("ValidatingAdmissionWebhook")) security.admission.add(make_validating_webhook(*this));
+  if (on("ResourceQuota"))
     security.admission.add(make_resource_quota(cacher, make_local_transport(*this, system_user("system:apiserver", {std::string(kMastersGroup)}))));
   allocators = std::make_unique<Allocators>(options, cacher);
   discovery = std::make_unique<DiscoveryCache>(*this);
   kubelets = std::make_unique<KubeletClients>(*this);
+  servers = std::make_unique<ServerClients>(*this);
+  aggregator = std::make_unique<Aggregator>(*this);
   Result<void> started = co_await cacher.start();
   if (!started) co_return started.status();
   definitions = std::make_unique<Definitions>(*this);
   Result<void> defined = co_await definitions->start();
   if (!defined) co_return defined;
+  aggregator->start();
   Result<void> booted = co_await bootstrap(this);
   if (!booted) co_return booted.status();
   ready_ = true;
@@ -152,6 +162,7 @@ async::Task<void> Core::stop() {
   group_.cancel();
   co_await group_.join();
   co_await cacher.stop();
+  servers.reset();
   kubelets.reset();
 }
 
@@ -235,6 +246,8 @@ async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo*
   Result<void> allowed = co_await check_authorized(c);
   if (!allowed) co_return allowed.status();
   if (!c->info.is_resource) co_return Result<void>();
+  c->aggregated = aggregator->find(c->info.group, c->info.version) != nullptr;
+  if (c->aggregated) co_return Result<void>();
   c->served = registry.find(c->info.group, c->info.version, c->info.resource);
   // Custom resources have no routes of their own: what is none of them is no path.
   if (!c->served && !c->local && !registry.built_in(c->info.group)) co_return Result<void>();
@@ -250,6 +263,7 @@ async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo*
 Handling Core::dispatch(RequestContext* c) {
   const RequestInfo& i = c->info;
   if (!i.is_resource) co_return co_await handle_non_resource(c);
+  if (c->aggregated) co_return co_await aggregator->serve(c);
   if (!c->served) co_return co_await page_not_found(c);
   if (c->served->custom && !c->served->custom->deprecation_warning.empty()) c->warnings.push_back(c->served->custom->deprecation_warning);
   if (!i.subresource.empty()) co_return co_await handle_subresource(c);
@@ -297,6 +311,7 @@ async::Task<void> Core::serve(net::Request& request, net::ResponseWriter& writer
     r = co_await dispatch(&c);
   } else if (r) {
     Result<Duration> limit = request_timeout(c.query);
+    if (limit) c.deadline = began + std::min(*limit, kWriteTimeout);
     if (!limit) r = limit.status();
     else r = co_await async::with_timeout(*limit, dispatch(&c));
     if (r.is(Reason::Timeout) && r.status().details().causes.empty() && r.status().message() == "timed out")

@@ -11,15 +11,18 @@
 #include <onebin/net/http.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace onebin::apiserver {
 
+class Aggregator;
 class Allocators;
 class Definitions;
 class DiscoveryCache;
 class KubeletClients;
+class ServerClients;
 
 // One request on its way. Lives in the chain's frame; handlers take a pointer.
 struct RequestContext {
@@ -35,7 +38,10 @@ struct RequestContext {
   Served* served = nullptr;
   std::shared_ptr<Served> served_held;  // keeps a custom resource's tables while the request runs
   bool local = false;
+  bool aggregated = false;                // another API server's
   WallTime now;
+  std::optional<SteadyTime> deadline;     // none: it may last
+  std::string other_reason;               // of a refusal whose reason Reason does not have
 
   bool dry_run() const { return query.has("dryRun"); }
 };
@@ -74,7 +80,9 @@ class Core {
   std::unique_ptr<Allocators> allocators;
   std::unique_ptr<DiscoveryCache> discovery;
   std::unique_ptr<Definitions> definitions;
+  std::unique_ptr<Aggregator> aggregator;
   std::unique_ptr<KubeletClients> kubelets;
+  std::unique_ptr<ServerClients> servers;  // webhooks, aggregated API servers
 
  private:
   Handling dispatch(RequestContext* c);

@@ -432,6 +432,7 @@ async::Task<void> send_status(RequestContext* c, Status status, std::string cont
     n->pretty = true;
   }
   Document d = status_document(status, continue_token);
+  if (!c->other_reason.empty() && status.is(Reason::Unknown)) d["reason"] = c->other_reason;
   Result<std::string> text = encode_document(d, status_type(), n->format);
   if (!text) text = d.dump();
   net::Headers h = answer_headers(*c, n->content_type());

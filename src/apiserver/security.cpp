@@ -55,7 +55,9 @@ constexpr Plugin kPlugins[] = {
     {"DenyServiceExternalIPs", false, [](Parts&) { return make_deny_service_external_ips(); }},
     {"PodTopologyLabels", true, [](Parts& p) { return make_pod_topology_labels(p.lister); }},
     {"PodResizeValidator", true, [](Parts& p) { return make_pod_resize_validator(p.lister); }},
-    // Admission policies and webhooks go here, and then ResourceQuota, which Core makes.
+    // These Core makes, which they work through.
+    {"MutatingAdmissionWebhook", true, nullptr},
+    {"ValidatingAdmissionWebhook", true, nullptr},
     {"ResourceQuota", true, nullptr},
 };
 

@@ -46,6 +46,7 @@ ClientRequest forwarded(Request& request, const ProxyOptions& options) {
     r.headers.set("X-Forwarded-For", chain.empty() ? request.peer->remote_host : chain + ", " + request.peer->remote_host);
   }
   for (const auto& [name, value] : options.set_headers) r.headers.set(name, value);
+  for (const auto& [name, value] : options.add_headers) r.headers.add(name, value);
   if (upgrades) r.headers.set("Upgrade", upgrade);
   return r;
 }

@@ -164,6 +164,8 @@ class Server::Impl {
     o.client_ca_pem = certificates_.client_ca.certificate;
     o.requestheader_client_ca_pem = certificates_.front_proxy_ca.certificate;
     o.requestheader_allowed_names = {"system:auth-proxy"};
+    o.proxy_client_certificate_pem = certificates_.front_proxy.certificate;
+    o.proxy_client_key_pem = certificates_.front_proxy.key;
     o.kubelet_tls = [this] { return kubelet_tls_; };
     o.extra_handlers = {{"/v1-onebin/config", [this](net::Request& q, net::ResponseWriter& w) { return serve_config(&q, &w); }},
                         {"/cacerts", [this](net::Request& q, net::ResponseWriter& w) { return serve_ca(&q, &w); }}};

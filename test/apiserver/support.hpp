@@ -24,7 +24,7 @@ struct Answer {
 // Runs tasks to their end on a simulated loop.
 class Fixture {
  public:
-  Fixture() : loop(async::SimLoop::create(from_unix(1795000000))), store(storage::make_memory_store()) {
+  explicit Fixture(NodeDialer* dialer = nullptr) : loop(async::SimLoop::create(from_unix(1795000000))), store(storage::make_memory_store()) {
     Options o;
     o.advertise_address = "10.0.0.1";
     o.rng = &rng;
@@ -32,7 +32,7 @@ class Fixture {
     nobody.token = "nobody";
     nobody.user.name = "nobody";
     o.static_tokens.push_back(nobody);
-    server = std::make_unique<ApiServer>(std::move(o), *store);
+    server = std::make_unique<ApiServer>(std::move(o), *store, dialer);
     run(start(this));
     if (!server->ready()) {
       run(stop(this));

@@ -64,6 +64,8 @@ struct Options {
   // Front proxy (aggregation): who may name users by X-Remote-*.
   std::string requestheader_client_ca_pem;
   std::vector<std::string> requestheader_allowed_names;
+  // Who this server is to aggregated API servers when it names users to them. None: they are asked anonymously.
+  std::string proxy_client_certificate_pem, proxy_client_key_pem;
 
   std::vector<StaticToken> static_tokens;
   std::vector<OidcIssuer> oidc;

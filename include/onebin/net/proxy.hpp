@@ -7,6 +7,7 @@ namespace onebin::net {
 struct ProxyOptions {
   std::string target;            // raw path?query asked of `upstream`
   Headers set_headers;           // replace or add
+  Headers add_headers;           // as many fields as there are here, after remove_headers
   std::vector<std::string> remove_headers;   // e.g. Authorization
   bool forwarded_for = true;     // append the peer to X-Forwarded-For, as Go's ReverseProxy does
   Duration idle = Duration::zero();          // of an upgraded connection

@@ -13,16 +13,12 @@ class PodTopologyLabels final : public AdmissionPlugin {
  public:
   explicit PodTopologyLabels(const Lister& lister) : lister_(lister) {}
   std::string_view name() const override { return "PodTopologyLabels"; }
-  bool handles(Operation op) const override { return op == Operation::Create || op == Operation::Update; }
-  bool concerns(const AdmissionAttributes& a) const override {
-    return a.object && (a.is("", "pods") || a.is("", "pods", "binding")) && !get_string(*a.object, {"spec", "nodeName"}).empty();
-  }
+  bool handles(Operation op) const override { return op == Operation::Create; }
+  bool concerns(const AdmissionAttributes& a) const override { return a.object && !node_of(a).empty(); }
 
   async::Task<Result<void>> admit(AdmissionAttributes& a) override {
-    // A binding is an update of the pod that gives it its node; later updates change nothing.
-    const Document* old = a.operation == Operation::Update ? a.old_object() : nullptr;
-    if (old && !get_string(*old, {"spec", "nodeName"}).empty()) co_return Result<void>();
-    auto node = lister_.get<api::core::v1::Node>("", get_string(*a.object, {"spec", "nodeName"}));
+    // A binding's labels become the pod's.
+    auto node = lister_.get<api::core::v1::Node>("", node_of(a));
     if (!node) co_return Result<void>();
     for (const char* key : {"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
       if (auto it = node->metadata.labels.find(key); it != node->metadata.labels.end())
@@ -31,6 +27,11 @@ class PodTopologyLabels final : public AdmissionPlugin {
   }
 
  private:
+  static std::string_view node_of(const AdmissionAttributes& a) {
+    if (a.is("", "pods")) return get_string(*a.object, {"spec", "nodeName"});
+    bool binding = (a.is("", "pods", "binding") || a.is("", "bindings")) && get_string(*a.object, {"target", "kind"}) == "Node";
+    return binding ? get_string(*a.object, {"target", "name"}) : std::string_view();
+  }
   const Lister& lister_;
 };
 

@@ -46,6 +46,7 @@ struct Delivery {
   };
   std::vector<Frame> frames;
   Bytes left;  // `previous` with the event's revision: what a watcher gets whose selector the object left
+  std::vector<Frame> converted;  // the object as a webhook converted it, by Served::id
   const Bytes& previous_with_revision();
 
   // Selectors of many watchers name the same fields.
@@ -70,6 +71,7 @@ struct WatchItem {
   bool initial_end = false;  // of a bookmark: the initial state is complete
   std::int64_t revision = 0;
   Bytes own;                 // without a delivery: the stored form with revision; null for bookmarks
+  Bytes previous;            // without a delivery: the state before, of a modification
   const Bytes& object() const { return !delivery ? own : left ? delivery->previous_with_revision() : delivery->event->object; }
 };
 

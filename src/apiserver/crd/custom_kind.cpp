@@ -1,5 +1,6 @@
 #include "apiserver/crd/custom_kind.hpp"
 
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/crd/custom_strategy.hpp"
 
 #include <onebin/api/registry.hpp>
@@ -164,23 +165,22 @@ std::shared_ptr<Served> make_custom_served(const Document& definition, const Doc
   served->cache = k->cache.get();
   served->json_stored = true;
   served->strategy = std::make_shared<CustomStrategy>(*k->kind, *k);
-  if (rewrite || other_version) {
+  if (const Document& conversion = at_path(definition, {"spec", "conversion"}); string_at(conversion, "strategy") == "Webhook")
+    k->conversion = std::make_shared<const ConversionWebhook>(member(conversion, "webhook"));
+  if (rewrite || other_version || k->conversion) {
     const KindSchema *kind = k->kind, *storage = k->storage;  // in the arena that the entry holds
-    bool by_webhook = string_at(at_path(definition, {"spec", "conversion"}), "strategy") == "Webhook";
+    bool by_webhook = k->conversion != nullptr;
     served->from_storage = [kind, by_webhook](const Document& d) -> Result<Document> {
-      // Conversion by a webhook belongs here. What would need it is an error rather than an object of the wrong form.
+      // What a webhook has to convert comes here converted (crd/conversion.hpp).
       std::string wanted = kind->api_version();
-      if (by_webhook && apimachinery::api_version_of(d) != wanted)
-        return internal_error("conversion webhook for " + wanted + ", Kind=" + std::string(kind->kind) + " failed: conversion by webhooks is not supported");
+      if (by_webhook && apimachinery::api_version_of(d) != wanted) return internal_error("an object of " + wanted + ", Kind=" + std::string(kind->kind) + " was read unconverted");
       Document out = d;
-      out["apiVersion"] = kind->api_version();
+      out["apiVersion"] = wanted;
       apimachinery::prune(*kind->type, out);
       apimachinery::default_custom(*kind->type, out);
       return Result<Document>(std::move(out));
     };
-    served->to_storage = [storage, by_webhook](const Document& d) -> Result<Document> {
-      if (by_webhook && apimachinery::api_version_of(d) != storage->api_version())
-        return internal_error("conversion webhook for " + storage->api_version() + ", Kind=" + std::string(storage->kind) + " failed: conversion by webhooks is not supported");
+    served->to_storage = [storage](const Document& d) -> Result<Document> {
       Document out = d;
       out["apiVersion"] = storage->api_version();
       return Result<Document>(std::move(out));

@@ -10,6 +10,8 @@
 
 namespace onebin::apiserver {
 
+struct ConversionWebhook;  // crd/conversion.hpp
+
 // Where the scale subresource finds its numbers.
 struct ScalePaths {
   std::vector<std::string> spec_replicas, status_replicas, selector;  // names; selector may be empty
@@ -29,6 +31,7 @@ struct CustomKind {
   std::vector<apimachinery::TableColumn> columns;
   std::vector<std::string> selectable;                  // "spec.color"
   std::optional<ScalePaths> scale;
+  std::shared_ptr<const ConversionWebhook> conversion;  // null: versions differ in nothing but their name
   std::string deprecation_warning;                      // "" unless the version is deprecated
   bool terminating = false;                             // the definition is being deleted: nothing new
   std::shared_ptr<WatchCache> cache;

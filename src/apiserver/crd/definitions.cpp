@@ -346,10 +346,14 @@ async::Task<Result<void>> Definitions::delete_instances(std::string name, const 
     }
     co_return Result<void>();
   }
+  // As the version that most are stored as, so that little has to be converted.
+  std::string version = live.versions.front();
+  for (const auto& v : at_path(*definition, {"spec", "versions"}))
+    if (bool_at(v, "storage") && bool_at(v, "served")) version = string_at(v, "name");
   for (const auto& ns : scopes) {
     client::ApiRequest q;
     q.method = "DELETE";
-    q.path = "/apis/" + live.group + "/" + live.versions.front() + (ns.empty() ? "" : "/namespaces/" + ns) + "/" + live.plural;
+    q.path = "/apis/" + live.group + "/" + version + (ns.empty() ? "" : "/namespaces/" + ns) + "/" + live.plural;
     q.accept = "application/json";
     Result<client::ApiResponse> r = co_await transport_->request(std::move(q));
     if (!r) co_return r.status();

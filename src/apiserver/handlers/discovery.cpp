@@ -74,10 +74,21 @@ Handling DiscoveryCache::send_cached(RequestContext* c, Text* text, std::string 
   co_return co_await c->writer.send(200, std::move(h), body);
 }
 
-Document DiscoveryCache::group_document(std::string_view name) const {
+std::vector<DiscoveredGroup> DiscoveryCache::groups() const {
+  if (!core_.aggregator->empty()) return core_.aggregator->groups();
+  std::vector<DiscoveredGroup> out;
+  for (const auto& g : core_.registry.groups()) {
+    if (g.empty()) continue;
+    out.push_back({g, {}});
+    for (const auto& v : core_.registry.versions(g)) out.back().versions.push_back({v});
+  }
+  return out;
+}
+
+Document DiscoveryCache::group_document(const DiscoveredGroup& group) const {
   Document versions = Document::array();
-  for (const auto& v : core_.registry.versions(name)) versions.push_back({{"groupVersion", std::string(name) + "/" + v}, {"version", v}});
-  return {{"name", name}, {"versions", versions}, {"preferredVersion", versions.empty() ? Document() : versions[0]}};
+  for (const auto& v : group.versions) versions.push_back({{"groupVersion", group.name + "/" + v.version}, {"version", v.version}});
+  return {{"name", group.name}, {"versions", versions}, {"preferredVersion", versions.empty() ? Document() : versions[0]}};
 }
 
 Document DiscoveryCache::resource_list(std::string_view group, std::string_view version) const {
@@ -105,35 +116,45 @@ Document DiscoveryCache::resource_list(std::string_view group, std::string_view 
   return d;
 }
 
+// One version as aggregated discovery has it.
+Document DiscoveryCache::version_document(const std::string& group, const std::string& version) const {
+  Document resources = Document::array();
+  for (Served* s : core_.registry.resources(group, version)) {
+    const KindSchema& k = *s->kind;
+    // Of built-in kinds only a body of another group or version says which; of custom ones all do.
+    auto response = [&](std::string_view g, std::string_view v, std::string_view name) -> Document {
+      bool own = !s->json_stored && g == k.group && v == k.version;
+      return {{"group", own ? "" : g}, {"version", own ? "" : v}, {"kind", name}};
+    };
+    Document r = {{"resource", k.plural}, {"responseKind", response(k.group, k.version, k.kind)},
+                  {"scope", k.namespaced ? "Namespaced" : "Cluster"}, {"singularResource", k.singular}, {"verbs", strings(k.verbs)}};
+    if (!k.short_names.empty()) r["shortNames"] = strings(k.short_names);
+    if (!k.categories.empty()) r["categories"] = strings(k.categories);
+    for (const auto& sub : k.subresources)
+      r["subresources"].push_back({{"subresource", sub.name}, {"verbs", strings(sub.verbs)},
+                                   {"responseKind", response(sub.group, sub.version, sub.kind)}});
+    resources.push_back(std::move(r));
+  }
+  return {{"version", version}, {"resources", std::move(resources)}, {"freshness", "Current"}};
+}
+
 Document DiscoveryCache::aggregated_list(bool core_group) const {
   Document items = Document::array();
-  for (const auto& group : core_.registry.groups()) {
-    if (group.empty() != core_group) continue;
+  if (core_group) {
     Document versions = Document::array();
-    for (const auto& version : core_.registry.versions(group)) {
-      Document resources = Document::array();
-      for (Served* s : core_.registry.resources(group, version)) {
-        const KindSchema& k = *s->kind;
-        // Of built-in kinds only a body of another group or version says which; of custom ones all do.
-        auto response = [&](std::string_view g, std::string_view v, std::string_view name) -> Document {
-          bool own = !s->json_stored && g == k.group && v == k.version;
-          return {{"group", own ? "" : g}, {"version", own ? "" : v}, {"kind", name}};
-        };
-        Document r = {{"resource", k.plural}, {"responseKind", response(k.group, k.version, k.kind)},
-                      {"scope", k.namespaced ? "Namespaced" : "Cluster"}, {"singularResource", k.singular}, {"verbs", strings(k.verbs)}};
-        if (!k.short_names.empty()) r["shortNames"] = strings(k.short_names);
-        if (!k.categories.empty()) r["categories"] = strings(k.categories);
-        for (const auto& sub : k.subresources)
-          r["subresources"].push_back({{"subresource", sub.name}, {"verbs", strings(sub.verbs)},
-                                       {"responseKind", response(sub.group, sub.version, sub.kind)}});
-        resources.push_back(std::move(r));
+    for (const auto& v : core_.registry.versions("")) versions.push_back(version_document("", v));
+    items.push_back({{"metadata", {{"creationTimestamp", nullptr}}}, {"versions", std::move(versions)}});
+  } else {
+    for (const auto& group : groups()) {
+      Document versions = Document::array();
+      for (const auto& v : group.versions) {
+        Document d = v.remote ? v.remote->discovery : version_document(group.name, v.version);
+        if (!d.is_object()) d = {{"version", v.version}};
+        if (v.remote) d["freshness"] = v.remote->stale ? "Stale" : "Current";
+        versions.push_back(std::move(d));
       }
-      versions.push_back({{"version", version}, {"resources", std::move(resources)}, {"freshness", "Current"}});
+      items.push_back({{"metadata", {{"name", group.name}, {"creationTimestamp", nullptr}}}, {"versions", std::move(versions)}});
     }
-    Document meta = Document::object();
-    if (!group.empty()) meta["name"] = group;
-    meta["creationTimestamp"] = nullptr;
-    items.push_back({{"metadata", std::move(meta)}, {"versions", std::move(versions)}});
   }
   return {{"kind", "APIGroupDiscoveryList"}, {"metadata", Document::object()}, {"items", std::move(items)}};
 }
@@ -159,24 +180,26 @@ Handling DiscoveryCache::api_versions(RequestContext* c) {
   co_return co_await send_document(c, 200, std::move(d), discovery_type("APIVersions"));
 }
 
-Handling DiscoveryCache::groups(RequestContext* c) {
+Handling DiscoveryCache::group_list(RequestContext* c) {
   if (std::string v = aggregated_version(*c); !v.empty()) co_return co_await aggregated(c, false, v);
-  Document groups = Document::array();
-  for (const auto& g : core_.registry.groups())
-    if (!g.empty()) groups.push_back(group_document(g));
-  Document d = {{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", std::move(groups)}};
+  Document list = Document::array();
+  for (const auto& g : groups()) list.push_back(group_document(g));
+  Document d = {{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", std::move(list)}};
   co_return co_await send_document(c, 200, std::move(d), discovery_type("APIGroupList"));
 }
 
 Handling DiscoveryCache::group(RequestContext* c, std::string name) {
-  if (!core_.registry.has_group(name)) co_return co_await page_not_found(c);
-  Document d = group_document(name);
+  Document d;
+  for (const auto& g : groups())
+    if (g.name == name) d = group_document(g);
+  if (d.is_null()) co_return co_await page_not_found(c);
   d["kind"] = "APIGroup";
   d["apiVersion"] = "v1";
   co_return co_await send_document(c, 200, std::move(d), discovery_type("APIGroup"));
 }
 
 Handling DiscoveryCache::resources(RequestContext* c, std::string group, std::string version) {
+  if (core_.aggregator->find(group, version)) co_return co_await core_.aggregator->serve(c);
   // Below a built-in group there are routes, below others there are none.
   if (!core_.registry.has_group_version(group, version) && (c->local || core_.registry.built_in(group))) co_return generic_not_found();
   if (!core_.registry.has_group_version(group, version)) co_return co_await page_not_found(c);

@@ -1,5 +1,6 @@
 // Discovery: which groups, versions and resources are served. Documents are made once and anew when the registry changes.
 #pragma once
+#include "apiserver/aggregator/aggregator.hpp"
 #include "apiserver/core.hpp"
 
 #include <onebin/async/channel.hpp>
@@ -13,8 +14,10 @@ class DiscoveryCache {
  public:
   explicit DiscoveryCache(Core& core) : core_(core) {}
 
+  std::vector<DiscoveredGroup> groups() const;  // but for the core group
+
   Handling api_versions(RequestContext* c);    // /api
-  Handling groups(RequestContext* c);          // /apis
+  Handling group_list(RequestContext* c);      // /apis
   Handling group(RequestContext* c, std::string name);
   Handling resources(RequestContext* c, std::string group, std::string version);
   Handling openapi_v2(RequestContext* c);
@@ -35,7 +38,8 @@ class DiscoveryCache {
   Text& cached(const std::string& key, const std::function<std::string()>& make);
   Handling send_cached(RequestContext* c, Text* text, std::string content_type);
   Handling aggregated(RequestContext* c, bool core_group, std::string version);
-  Document group_document(std::string_view name) const;
+  Document group_document(const DiscoveredGroup& group) const;
+  Document version_document(const std::string& group, const std::string& version) const;
   Document resource_list(std::string_view group, std::string_view version) const;
   Document aggregated_list(bool core_group) const;
   // Of an OpenAPI document that depends on custom resources anew with each change of those; of others by program only.

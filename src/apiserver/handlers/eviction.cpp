@@ -155,6 +155,7 @@ Handling condition_and_delete(RequestContext* c, const Document* pod, DeleteOpti
     if (!w) co_return w.status();
     if (o.resource_version) o.resource_version = std::to_string(w->revision);
   }
+  o.admission = false;  // the eviction itself was admitted
   Result<Deleted> d = co_await delete_object(c, pods, c->info.ns, name, std::move(o));
   co_return d ? Result<void>() : Result<void>(d.status());
 }

@@ -1,6 +1,10 @@
 #include "apiserver/handlers/list_page.hpp"
 
+#include "apiserver/cache/stored_json.hpp"
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
+
+#include <onebin/apimachinery/document.hpp>
 
 namespace onebin::apiserver {
 
@@ -60,9 +64,7 @@ async::Task<Result<Page>> page_from_storage(RequestContext* c, const ListOptions
   co_return Result<Page>(std::move(page));
 }
 
-}  // namespace
-
-async::Task<Result<Page>> read_page(RequestContext* c, ListOptions* o, std::string* go_on) {
+async::Task<Result<Page>> read_stored_page(RequestContext* c, ListOptions* o, std::string* go_on) {
   Cacher& cacher = c->core.cacher;
   const WatchCache& cache = *c->served->cache;
   if (!o->continue_token.empty()) {
@@ -104,6 +106,43 @@ async::Task<Result<Page>> read_page(RequestContext* c, ListOptions* o, std::stri
     co_return page_from_cache(cache, whole, {}, cacher.applied());
   }
   co_return page_from_cache(cache, *o, {}, cacher.applied());
+}
+
+std::string key_of(const Served& served, const Bytes& object) {
+  Document metadata = Document::parse(json_member(*object, "metadata"), nullptr, false);
+  std::string name(apimachinery::string_at(metadata, "name"));
+  return served.namespaced() ? std::string(apimachinery::string_at(metadata, "namespace")) + "/" + name : name;
+}
+
+// Of what a webhook made of the objects: what is selected, as many as were asked for.
+void select_converted(Page& page, const Served& served, const ListOptions& o) {
+  std::erase_if(page.items, [&](const Bytes& item) { return !o.filter.matches_object(*item); });
+  std::size_t limit = static_cast<std::size_t>(o.limit);
+  if (!limit || page.items.size() <= limit) return;
+  page.items.resize(limit);
+  finish_page(page, o, key_of(served, page.items.back()), true, 0);
+}
+
+}  // namespace
+
+async::Task<Result<Page>> read_page(RequestContext* c, ListOptions* o, std::string* go_on) {
+  // Components of this process that read metadata need nothing converted.
+  bool metadata = c->local && c->info.verb == "list" && c->request.headers.get("Accept").find("as=PartialObjectMetadata") != std::string_view::npos;
+  if (metadata || !converts_by_webhook(*c->served)) co_return co_await read_stored_page(c, o, go_on);
+  ListOptions stored = *o;
+  bool selects = o->filter.needs_object();
+  if (selects) {
+    stored.filter.labels = {};
+    stored.filter.fields.clear();
+    stored.limit = 0;
+    if (o->limit > 0 && o->match.empty() && !o->resource_version.empty() && o->resource_version != "0") stored.match = "Exact";
+  }
+  Result<Page> page = co_await read_stored_page(c, &stored, go_on);
+  if (!page) co_return page;
+  Result<void> converted = co_await convert_stored(&c->core, c->served, &page->items);
+  if (!converted) co_return converted.status();
+  if (selects) select_converted(*page, *c->served, *o);
+  co_return page;
 }
 
 }  // namespace onebin::apiserver

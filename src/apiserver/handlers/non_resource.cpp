@@ -81,10 +81,9 @@ Handling health(RequestContext* c, std::string kind, std::string single) {
 Handling root_paths(RequestContext* c) {
   Document paths = Document::array();
   for (const char* p : {"/.well-known/openid-configuration", "/api", "/api/v1", "/apis"}) paths.push_back(p);
-  for (const auto& g : c->core.registry.groups()) {
-    if (g.empty()) continue;
-    paths.push_back("/apis/" + g);
-    for (const auto& v : c->core.registry.versions(g)) paths.push_back("/apis/" + g + "/" + v);
+  for (const auto& g : c->core.discovery->groups()) {
+    paths.push_back("/apis/" + g.name);
+    for (const auto& v : g.versions) paths.push_back("/apis/" + g.name + "/" + v.version);
   }
   for (const char* p : {"/healthz", "/healthz/ping", "/livez", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz",
                         "/readyz/ping", "/version"})
@@ -122,7 +121,7 @@ Handling handle_non_resource(RequestContext* c) {
     if (parts.size() == 1) co_return co_await discovery.api_versions(c);
     if (parts.size() == 2) co_return co_await discovery.resources(c, "", parts[1]);
   } else if (parts[0] == "apis") {
-    if (parts.size() == 1) co_return co_await discovery.groups(c);
+    if (parts.size() == 1) co_return co_await discovery.group_list(c);
     if (parts.size() == 2) co_return co_await discovery.group(c, parts[1]);
     if (parts.size() == 3) co_return co_await discovery.resources(c, parts[1], parts[2]);
   } else if (path == "/openapi/v2") {

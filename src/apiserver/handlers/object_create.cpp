@@ -62,7 +62,7 @@ async::Task<Result<Prepared>> prepare_create(RequestContext* c, const Served* se
   }
   if (auto v = apimachinery::parse_resource_version(version); v && *v && !c->dry_run())
     co_return Status(Reason::Unknown, "resourceVersion should not be set on objects to be created");
-  Result<Bytes> value = encode_for_storage(*served, object);
+  Result<Bytes> value = co_await encode_for_storage(&c->core, served, &object);
   if (!value) co_return value.status();
   if (c->dry_run() && !version.empty()) set_meta(object, "resourceVersion", version);
   co_return Prepared{std::move(object), std::move(*value), std::move(reserved)};

@@ -1,6 +1,7 @@
 // Updating an object, again and again where others write too.
 #include "apiserver/handlers/object_write.hpp"
 
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/registry/disabled_fields.hpp"
 #include "apiserver/registry/warnings.hpp"
@@ -86,6 +87,33 @@ Status uid_conflict(const RequestContext& c, const Served& served, const UpdateO
   return conflict(served.kind->plural, o.name, why, served.kind->group);
 }
 
+// Both halves of admission, which see a subresource's own body where it has one.
+async::Task<Result<void>> admit_update(RequestContext* c, const Served* served, const UpdateOptions* o, Document* object, const Document* old, bool mutate) {
+  const AdmissionChain& chain = c->core.security.admission;
+  if (!o->admission || !chain.size()) co_return Result<void>();
+  AdmissionAttributes a = admission_of(*c, *served, Operation::Update, o->ns, o->name);
+  a.object = object;
+  a.options = o->options;
+  a.load_old = [old] { return old; };
+  if (!o->body) {
+    async::Task<Result<void>> half = mutate ? chain.admit(&a) : chain.validate(&a);
+    co_return co_await std::move(half);
+  }
+  CO_ASSIGN_OR_RETURN(Document now, o->body->of(*object));
+  CO_ASSIGN_OR_RETURN(const Document before, o->body->of(*old));
+  const Document sent = now;
+  a.group = o->body->kind->group;
+  a.version = o->body->kind->version;
+  a.kind = o->body->kind->kind;
+  a.object = &now;
+  a.load_old = [&before] { return &before; };
+  async::Task<Result<void>> half = mutate ? chain.admit(&a) : chain.validate(&a);
+  Result<void> admitted = co_await std::move(half);
+  if (!admitted || now == sent) co_return admitted;
+  CO_ASSIGN_OR_RETURN(*object, o->body->put(*object, now));
+  co_return Result<void>();
+}
+
 async::Task<Result<Written>> store_update(RequestContext* c, const Served* served, const UpdateOptions* o, Document object, const Document* old,
                                           const Current* current, storage::WriteResult* conflict) {
   const Strategy& s = *served->strategy;
@@ -119,15 +147,9 @@ async::Task<Result<Written>> store_update(RequestContext* c, const Served* serve
     }
   }
   keep_times(object, *old);
-  if (o->admission && c->core.security.admission.size()) {
-    AdmissionAttributes a = admission_of(*c, *served, Operation::Update, o->ns, o->name);
-    a.object = &object;
-    a.options = o->options;
-    a.load_old = [old] { return old; };
-    Result<void> valid = co_await c->core.security.admission.validate(&a);
-    if (!valid) co_return valid.status();
-  }
-  Result<Bytes> value = encode_for_storage(*served, object);
+  Result<void> valid = co_await admit_update(c, served, o, &object, old, false);
+  if (!valid) co_return valid.status();
+  Result<Bytes> value = co_await encode_for_storage(&c->core, served, &object);
   if (!value) co_return value.status();
   Written out;
   out.revision = current->revision;
@@ -197,7 +219,7 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
       }
       co_return made;
     }
-    Result<Document> old = decode_stored(*served, current.stored);
+    Result<Document> old = co_await read_stored(&c->core, served, current.stored);
     if (!old) co_return old.status();
     if (!o.precondition_uid.empty() && o.precondition_uid != apimachinery::uid_of(*old))
       co_return uid_conflict(*c, *served, o, o.precondition_uid, apimachinery::uid_of(*old));
@@ -226,15 +248,8 @@ async::Task<Result<Written>> update_object(RequestContext* c, const Served* serv
       continue;
     }
     if (!o.tracking.skip) apimachinery::track_update(*managed, &*old, object, o.tracking.manager, c->now);
-    if (o.admission && c->core.security.admission.size()) {
-      AdmissionAttributes a = admission_of(*c, *served, Operation::Update, o.ns, o.name);
-      a.object = &object;
-      a.options = o.options;
-      const Document* before = &*old;
-      a.load_old = [before] { return before; };
-      Result<void> admitted = co_await c->core.security.admission.admit(&a);
-      if (!admitted) co_return admitted.status();
-    }
+    Result<void> admitted = co_await admit_update(c, served, &o, &object, &*old, true);
+    if (!admitted) co_return admitted.status();
     drop_repeated_owners(*c, object, true);
     storage::WriteResult lost;
     Result<Written> written = co_await store_update(c, served, &o, std::move(object), &*old, &current, &lost);

@@ -1,5 +1,6 @@
 #include "apiserver/handlers/objects.hpp"
 
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
 
@@ -9,6 +10,7 @@
 #include <onebin/apimachinery/custom_schema.hpp>
 #include <onebin/apimachinery/defaulting.hpp>
 #include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/prune.hpp>
 #include <onebin/apimachinery/validation.hpp>
 
 #include <algorithm>
@@ -265,6 +267,9 @@ AdmissionAttributes admission_of(RequestContext& c, const Served& served, Operat
   a.dry_run = c.dry_run();
   a.user = &c.user;
   a.warnings = &c.warnings;
+  a.deadline = c.deadline;
+  a.other_reason = &c.other_reason;
+  a.collection = c.info.verb == "deletecollection";
   return a;
 }
 
@@ -287,21 +292,25 @@ void drop_empty_lists(const apimachinery::TypeSchema& type, Document& object) {
 
 }  // namespace
 
-Result<Bytes> encode_for_storage(const Served& served, Document& object) {
-  if (Document* meta = find_member(object, "metadata")) meta->erase("resourceVersion");
-  if (!served.json_stored) drop_empty_lists(*served.kind->type, object);
-  const Document* source = &object;
-  Document converted;
-  if (served.converts()) {
-    Result<Document> d = served.to_storage(object);
-    if (!d) return d.status();
-    converted = std::move(*d);
-    source = &converted;
+async::Task<Result<Bytes>> encode_for_storage(Core* core, const Served* served, Document* object) {
+  if (Document* meta = find_member(*object, "metadata")) meta->erase("resourceVersion");
+  if (!served->json_stored) drop_empty_lists(*served->kind->type, *object);
+  const Document* source = object;
+  Result<Document> converted = Document();
+  if (converts_by_webhook(*served)) {
+    converted = co_await convert_custom(core, served, served->storage_kind->api_version(), *object);
+    // Nothing is stored that the version that it is stored as does not have.
+    const Served* stored = core->registry.find(served->group(), served->storage_kind->version, served->resource());
+    if (converted && stored) apimachinery::prune(*stored->kind->type, *converted);
+  } else if (served->converts()) {
+    converted = served->to_storage(*object);
   }
-  if (served.json_stored) return make_bytes(apimachinery::encode_json(*source, served.storage_kind->type));
-  Result<std::string> bytes = apimachinery::encode_protobuf(*source, *served.storage_kind->type);
-  if (!bytes) return bytes.status();
-  return make_bytes(std::move(*bytes));
+  if (!converted) co_return converted.status();
+  if (served->converts()) source = &*converted;
+  if (served->json_stored) co_return make_bytes(apimachinery::encode_json(*source, served->storage_kind->type));
+  Result<std::string> bytes = apimachinery::encode_protobuf(*source, *served->storage_kind->type);
+  if (!bytes) co_return bytes.status();
+  co_return make_bytes(std::move(*bytes));
 }
 
 async::Task<Result<Document>> current_object(RequestContext* c, const Served* served, std::string ns, std::string name) {
@@ -309,7 +318,7 @@ async::Task<Result<Document>> current_object(RequestContext* c, const Served* se
   if (!fresh) co_return fresh.status();
   const CacheEntry* e = served->cache->find(ns, name);
   if (!e) co_return not_found(served->kind->plural, name, served->kind->group);
-  co_return decode_stored(*served, e->object);
+  co_return co_await read_stored(&c->core, served, e->object);
 }
 
 // The common part of metadata's validation, and what the tables state.

@@ -35,6 +35,13 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
 // Takes repeated owner references out, with a warning. `admitted`: after the admission plug-ins, which the warning says then.
 void drop_repeated_owners(RequestContext& c, Document& object, bool admitted);
 
+// The body of a subresource that is of a kind of its own (a Scale): made from its parent, and put back into it.
+struct SubresourceBody {
+  const KindSchema* kind = nullptr;
+  std::function<Result<Document>(const Document& parent)> of;
+  std::function<Result<Document>(const Document& parent, const Document& body)> put;
+};
+
 struct UpdateOptions {
   std::string ns, name;
   std::string subresource;  // "status": the status strategy; "" or another: the main one
@@ -48,6 +55,7 @@ struct UpdateOptions {
   const apimachinery::ManagedResource* managed = nullptr;  // null: by subresource
   const Document* options = nullptr;
   std::string precondition_uid;  // where the subresource's body is of another kind
+  const SubresourceBody* body = nullptr;  // likewise: what admission sees
 };
 async::Task<Result<Written>> update_object(RequestContext* c, const Served* served, UpdateOptions options);
 
@@ -57,6 +65,7 @@ struct DeleteOptions {
   std::string propagation;            // "", "Orphan", "Background", "Foreground"
   std::optional<bool> orphan;         // the deprecated orphanDependents
   bool dry_run = false;
+  bool admission = true;
   Document document = Document::object();
 };
 struct Deleted {
@@ -85,7 +94,7 @@ Status check_namespace(const Served& served, std::string_view ns, Document& obje
 void apply_all_defaults(const Served& served, Document& object);
 AdmissionAttributes admission_of(RequestContext& c, const Served& served, Operation op, std::string ns, std::string name);
 // The stored form; takes the revision out of the object.
-Result<Bytes> encode_for_storage(const Served& served, Document& object);
+async::Task<Result<Bytes>> encode_for_storage(Core* core, const Served* served, Document* object);
 // Waits until the cache is current and decodes; NotFound.
 async::Task<Result<Document>> current_object(RequestContext* c, const Served* served, std::string ns, std::string name);
 

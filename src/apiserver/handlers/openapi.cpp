@@ -1,4 +1,5 @@
 // OpenAPI documents: made on first use, away from the loop, and kept compressed.
+#include "apiserver/aggregator/openapi_merge.hpp"
 #include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/discovery.hpp"
@@ -129,6 +130,7 @@ std::string openapi_type(bool protobuf, const std::string& version) {
 
 std::string DiscoveryCache::openapi_hash(const std::string& route) const {
   std::string of = route + " " ONEBIN_VERSION;
+  if (route.empty() && !core_.aggregator->empty()) of += " " + std::to_string(core_.registry.generation());
   for (Served* s : core_.registry.all()) {
     if (!s->json_stored || (!route.empty() && to_path(s->group(), s->kind->version) != route)) continue;
     // Changes are counted from the start of the process on.
@@ -173,8 +175,12 @@ Handling DiscoveryCache::send_openapi(RequestContext* c, Packed* text, std::stri
 
 Handling DiscoveryCache::openapi_v2(RequestContext* c) {
   bool protobuf = openapi_form(*c, "v2") == 1;
-  auto make = [resources = openapi_resources(core_.registry, nullptr, nullptr), names = routes(core_.registry), protobuf] {
+  std::vector<RemoteOpenApi> remotes;
+  for (const auto& [name, r] : core_.aggregator->remotes())
+    if (r.openapi_v2) remotes.push_back({r.path(), r.openapi_v2});
+  auto make = [resources = openapi_resources(core_.registry, nullptr, nullptr), names = routes(core_.registry), protobuf, remotes] {
     std::string json = apimachinery::openapi_v2_json(resources, names, openapi_types());
+    if (!remotes.empty()) json = merge_openapi_v2(std::move(json), remotes);
     return protobuf ? apimachinery::openapi_v2_protobuf(json) : json;
   };
   auto text = co_await openapi_text(protobuf ? "v2 protobuf" : "v2", openapi_hash({}), std::move(make));
@@ -189,6 +195,8 @@ Handling DiscoveryCache::openapi_v3(RequestContext* c) {
     for (const auto& r : routes(core_.registry)) add(r);
     for (const auto& g : core_.registry.groups())
       for (const auto& v : core_.registry.versions(g)) add(to_path(g, v));
+    for (const auto& [name, r] : core_.aggregator->remotes())
+      if (!r.openapi_v3.empty()) paths[to_path(r.group, r.version)] = {{"serverRelativeURL", r.openapi_v3}};
     return Document{{"paths", std::move(paths)}}.dump();
   });
   co_return co_await send_cached(c, &index, "application/json");
@@ -224,6 +232,8 @@ Handling no_document(RequestContext* c) {
 }  // namespace
 
 Handling DiscoveryCache::openapi_v3_of(RequestContext* c, std::string group, std::string version) {
+  if (core_.aggregator->find(group, version))
+    co_return co_await core_.aggregator->serve_path(c, group, version, c->request.raw_path + (c->request.query.empty() ? "" : "?" + c->request.query));
   if (!core_.registry.has_group_version(group, version)) co_return co_await no_document(c);
   auto make = [resources = openapi_resources(core_.registry, &group, &version)] { return apimachinery::openapi_v3_json(resources, openapi_types()); };
   co_return co_await openapi_document(c, to_path(group, version), std::move(make));

@@ -3,6 +3,7 @@
 #include "apiserver/handlers/kubelet_clients.hpp"
 #include "apiserver/handlers/objects.hpp"
 #include "apiserver/handlers/streaming.hpp"
+#include "apiserver/service_endpoints.hpp"
 
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/meta.hpp>
@@ -64,34 +65,6 @@ Result<Target> pod_target(RequestContext& c, const ProxyName& n) {
   return Target{std::string(apimachinery::get_string(*pod, {"spec", "nodeName"})), scheme + "://" + host_port(ip, port), false};
 }
 
-struct Endpoint {
-  std::string ip, node;
-  std::int64_t port = 0;
-};
-
-std::vector<Endpoint> ready_endpoints(RequestContext& c, const std::string& service, const std::string& port_name) {
-  std::vector<Endpoint> out;
-  Served* slices = c.core.registry.preferred("discovery.k8s.io", "endpointslices");
-  if (!slices) return out;
-  auto selector = apimachinery::LabelSelector::from_map({{"kubernetes.io/service-name", service}});
-  c.core.cacher.for_each("discovery.k8s.io", "endpointslices", c.info.ns, [&](std::string_view, std::string_view, const Bytes& object) {
-    if (!matches_labels(selector, *object)) return true;
-    Result<Document> d = decode_stored(*slices, object);
-    if (!d || !member(*d, "endpoints").is_array()) return true;
-    std::int64_t port = 0;
-    for (const auto& p : member(*d, "ports").is_array() ? member(*d, "ports") : Document::array())
-      if (string_at(p, "name") == port_name) port = apimachinery::int_at(p, "port");
-    if (!port) return true;
-    for (const auto& e : member(*d, "endpoints")) {
-      if (!apimachinery::bool_at(member(e, "conditions"), "ready", true)) continue;
-      for (const auto& a : member(e, "addresses").is_array() ? member(e, "addresses") : Document::array())
-        out.push_back({a.get<std::string>(), std::string(string_at(e, "nodeName")), port});
-    }
-    return true;
-  });
-  return out;
-}
-
 Result<Target> service_target(RequestContext& c, const ProxyName& n) {
   Bytes stored = c.core.cacher.get("", "services", c.info.ns, n.name);
   if (!stored) return not_found("services", n.name);
@@ -109,11 +82,11 @@ Result<Target> service_target(RequestContext& c, const ProxyName& n) {
     }
   }
   if (!chosen) return Status(Reason::ServiceUnavailable, "no service port " + apimachinery::go_quote(n.port) + " found for service " + apimachinery::go_quote(n.name));
-  auto endpoints = ready_endpoints(c, n.name, std::string(string_at(*chosen, "name")));
+  auto endpoints = ready_endpoints(c.core, c.info.ns, n.name, std::string(string_at(*chosen, "name")));
   if (endpoints.empty()) return Status(Reason::ServiceUnavailable, "no endpoints available for service " + apimachinery::go_quote(n.name));
-  const Endpoint& e = endpoints[c.core.rng().below(endpoints.size())];
+  const ServiceEndpoint& e = endpoints[c.core.rng().below(endpoints.size())];
   std::string scheme = n.scheme.empty() ? "http" : n.scheme;
-  return Target{e.node, scheme + "://" + host_port(e.ip, std::to_string(e.port)), false};
+  return Target{e.node, scheme + "://" + host_port(e.host, std::to_string(e.port)), false};
 }
 
 Result<Target> node_target(RequestContext& c, const ProxyName& n) {
@@ -234,7 +207,8 @@ Handling handle_proxy(RequestContext* c) {
                           : c->info.resource == "services" ? service_target(*c, *name)
                                                            : node_target(*c, *name);
   if (!target) co_return target.status();
-  Result<void> admitted = co_await admit_connect(c);
+  Document options = connect_options(*c);
+  Result<void> admitted = co_await admit_connect(c, &options);
   if (!admitted) co_return admitted;
   std::string query = c->request.query;
   bool idempotent = c->request.method == "GET" || c->request.method == "HEAD";

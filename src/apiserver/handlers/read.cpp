@@ -1,4 +1,5 @@
 // get and list.
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/list_page.hpp"
@@ -20,7 +21,10 @@ Handling handle_get(RequestContext* c) {
   if (!fresh) co_return fresh;
   const CacheEntry* e = c->served->cache->find(c->info.ns, c->info.name);
   if (!e) co_return not_found(c->info.resource, c->info.name, c->info.group);
-  co_return co_await send_stored(c, 200, c->served, e->object);
+  std::vector<Bytes> object{e->object};
+  Result<void> converted = co_await convert_stored(&c->core, c->served, &object);
+  if (!converted) co_return converted;
+  co_return co_await send_stored(c, 200, c->served, object.front());
 }
 
 namespace {

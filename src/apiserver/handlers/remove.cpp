@@ -1,4 +1,5 @@
 // delete and deletecollection.
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
 #include "apiserver/handlers/list_page.hpp"
@@ -206,7 +207,7 @@ Step plan_namespace_delete(const Strategy& s, const DeleteOptions& o, Document& 
 
 Handling admit_delete(RequestContext* c, const Served* served, const std::string* ns, const std::string* name, const Document* old, const DeleteOptions* o) {
   const AdmissionChain& chain = c->core.security.admission;
-  if (!chain.size()) co_return Result<void>();
+  if (!chain.size() || !o->admission) co_return Result<void>();
   AdmissionAttributes a = admission_of(*c, *served, Operation::Delete, *ns, *name);
   a.dry_run = o->dry_run;
   a.options = &o->document;
@@ -228,7 +229,7 @@ async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* serv
   std::int64_t revision = entry ? entry->revision : 0;
   for (int tries = 1;; ++tries) {
     if (!stored) co_return not_found(k.plural, name, k.group);
-    Result<Document> old = decode_stored(*served, stored);
+    Result<Document> old = co_await read_stored(&c->core, served, stored);
     if (!old) co_return old.status();
     Status ok = check_preconditions(*served, o, *old);
     if (!ok) co_return ok;
@@ -248,7 +249,7 @@ async::Task<Result<Deleted>> delete_object(RequestContext* c, const Served* serv
     if (step == Step::Remove) {
       r = co_await c->core.store.remove(key, revision);
     } else {
-      Result<Bytes> encoded = encode_for_storage(*served, out.object);
+      Result<Bytes> encoded = co_await encode_for_storage(&c->core, served, &out.object);
       if (!encoded) co_return encoded.status();
       value = *encoded;
       r = co_await c->core.store.update(key, value, revision);

@@ -190,9 +190,12 @@ Handling handle_scale(RequestContext* c) {
     co_return co_await send_document(c, 200, std::move(*scale), scale_kind()->type);
   }
   if (c->info.verb != "update" && c->info.verb != "patch") co_return served->custom ? method_not_supported(c->info.group, c->info.resource, c->info.verb) : method_not_allowed();
+  SubresourceBody shown{scale_kind(), [served](const Document& parent) { return scale_of(parent, *served); },
+                        [c](const Document& parent, const Document& scale) { return scaled(*c, parent, scale, replicas_paths(*c, parent)); }};
   UpdateOptions o;
   o.ns = std::move(ns);
   o.name = c->info.name;
+  o.body = &shown;
   o.tracking.skip = true;  // done on the scale
   Document body;
   Patch patch;

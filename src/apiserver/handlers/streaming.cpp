@@ -15,14 +15,40 @@ using apimachinery::at_path;
 using apimachinery::member;
 using apimachinery::string_at;
 
-Handling admit_connect(RequestContext* c) {
+Document connect_options(const RequestContext& c) {
+  const std::string &sub = c.info.subresource, &resource = c.info.resource;
+  Document d = {{"apiVersion", "v1"}};
+  auto flags = [&](std::initializer_list<const char*> names) {
+    for (const char* name : names)
+      if (query_bool(c.query.get(name))) d[name] = true;
+    if (auto container = c.query.get("container"); !container.empty()) d["container"] = container;
+  };
+  if (sub == "exec") {
+    d["kind"] = "PodExecOptions";
+    flags({"stdin", "stdout", "stderr", "tty"});
+    d["command"] = Document::array();
+    for (auto v : c.query.all("command")) d["command"].push_back(v);
+  } else if (sub == "attach") {
+    d["kind"] = "PodAttachOptions";
+    flags({"stdin", "stdout", "stderr", "tty"});
+  } else if (sub == "portforward") {
+    d["kind"] = "PodPortForwardOptions";
+    for (auto v : c.query.all("ports"))
+      for (const auto& n : split(v, ','))
+        if (!n.empty() && n.size() < 6 && n.find_first_not_of("0123456789") == std::string::npos) d["ports"].push_back(std::stoi(n));
+  } else {
+    d["kind"] = resource == "services" ? "ServiceProxyOptions" : resource == "nodes" ? "NodeProxyOptions" : "PodProxyOptions";
+    if (!c.info.rest.empty()) d["path"] = net::percent_decode(c.info.rest).value_or(c.info.rest);
+  }
+  return d;
+}
+
+Handling admit_connect(RequestContext* c, Document* options) {
   const AdmissionChain& chain = c->core.security.admission;
   if (!chain.size()) co_return Result<void>();
   AdmissionAttributes a = admission_of(*c, *c->served, Operation::Connect, c->info.ns, c->info.name);
-  Document options = {{"kind", "PodExecOptions"}, {"apiVersion", "v1"}};
-  a.kind = c->info.subresource == "attach" ? "PodAttachOptions" : c->info.subresource == "exec" ? "PodExecOptions" : c->info.subresource == "portforward" ? "PodPortForwardOptions" : "PodProxyOptions";
-  options["kind"] = a.kind;
-  a.object = &options;
+  a.kind = string_at(*options, "kind");
+  a.object = options;
   Result<void> r = co_await chain.admit(&a);
   if (!r) co_return r;
   co_return co_await chain.validate(&a);
@@ -98,18 +124,13 @@ Result<std::string> container_of(const Document& pod, std::string container) {
   return bad_request("container " + container + " is not valid for pod " + name);
 }
 
-void add_flag(net::Query& out, const net::Query& in, std::string_view name, const char* as) {
-  if (query_bool(in.get(name))) out.add(as, "1");
-}
-
-net::Query stream_query(const net::Query& in, bool with_command) {
+// In the kubelet's names.
+net::Query stream_query(const Document& options) {
   net::Query out;
-  add_flag(out, in, "stdin", "input");
-  add_flag(out, in, "stdout", "output");
-  add_flag(out, in, "stderr", "error");
-  add_flag(out, in, "tty", "tty");
-  if (with_command)
-    for (auto v : in.all("command")) out.add("command", std::string(v));
+  for (auto [name, as] : {std::pair("stdin", "input"), std::pair("stdout", "output"), std::pair("stderr", "error"), std::pair("tty", "tty")})
+    if (apimachinery::bool_at(options, name)) out.add(as, "1");
+  for (const auto& v : member(options, "command"))
+    if (v.is_string()) out.add("command", v.get<std::string>());
   return out;
 }
 
@@ -227,18 +248,19 @@ Handling handle_pod_stream(RequestContext* c) {
   if (!pod) co_return pod.status();
   std::string node(apimachinery::get_string(*pod, {"spec", "nodeName"}));
   std::string where = net::percent_encode(c->info.ns) + "/" + net::percent_encode(c->info.name);
+  Document options = upgrade ? connect_options(*c) : Document();
   if (upgrade) {
-    Result<void> admitted = co_await admit_connect(c);
+    Result<void> admitted = co_await admit_connect(c, &options);
     if (!admitted) co_return admitted;
   }
   if (sub == "portforward") {
     if (node.empty()) co_return bad_request("pod " + c->info.name + " does not have a host assigned");
     net::Query q;
-    for (auto v : c->query.all("ports")) q.add("port", std::string(v));  // the kubelet's name for it
+    for (const auto& port : member(options, "ports")) q.add("port", port.dump());  // the kubelet's name for it
     std::string query = q.encode();
     co_return co_await to_kubelet(c, node, "/portForward/" + where + (query.empty() ? "" : "?" + query));
   }
-  Result<std::string> container = container_of(*pod, std::string(c->query.get("container")));
+  Result<std::string> container = container_of(*pod, std::string(upgrade ? string_at(options, "container") : c->query.get("container")));
   if (!container) co_return container.status();
   if (sub == "log") {
     Result<net::Query> q = log_query(c->query);
@@ -248,7 +270,7 @@ Handling handle_pod_stream(RequestContext* c) {
     co_return co_await stream_log(c, node, "/containerLogs/" + where + "/" + net::percent_encode(*container) + (query.empty() ? "" : "?" + query));
   }
   if (node.empty()) co_return bad_request("pod " + c->info.name + " does not have a host assigned");
-  net::Query q = stream_query(c->query, sub == "exec");
+  net::Query q = stream_query(options);
   co_return co_await to_kubelet(c, node, "/" + sub + "/" + where + "/" + net::percent_encode(*container) + "?" + q.encode());
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 #include "apiserver/handlers/handlers.hpp"
 
+#include <onebin/apimachinery/document.hpp>
+
 #include <onebin/net/client.hpp>
 #include <onebin/net/proxy.hpp>
 
@@ -14,7 +16,9 @@ Handling handle_pod_stream(RequestContext* c);  // log, exec, attach, portforwar
 Handling handle_proxy(RequestContext* c);       // pods, services, nodes
 
 // --- shared by both
-Handling admit_connect(RequestContext* c);
+// What a CONNECT is asked with (PodExecOptions, ServiceProxyOptions, ...), from the query; admission may change it.
+Document connect_options(const RequestContext& c);
+Handling admit_connect(RequestContext* c, Document* options);
 // What must not reach who is behind: the client's credentials.
 std::vector<std::string> private_headers(const RequestContext& c);
 void hide_token(net::ProxyOptions& o, const net::Request& request);

@@ -29,6 +29,8 @@ Handling handle_binding(RequestContext* c, std::string name) {
   if (!binding) co_return binding.status();
   if (name.empty()) name = apimachinery::name_of(*binding);
   if (apimachinery::name_of(*binding) != name) co_return bad_request("name in URL does not match name in Binding object");
+  Result<void> admitted = co_await admit_created_below(c, kind, &*binding);
+  if (!admitted) co_return admitted;
   std::string target(apimachinery::get_string(*binding, {"target", "name"})), target_kind(apimachinery::get_string(*binding, {"target", "kind"}));
   bool to_node = target_kind.empty() || target_kind == "Node";
   FieldErrors errors;
@@ -43,6 +45,7 @@ Handling handle_binding(RequestContext* c, std::string name) {
   o.ns = c->info.ns;
   o.name = name;
   o.update_strategy = false;
+  o.admission = false;     // the binding was
   o.tracking.skip = true;  // nobody owns what a binding sets
   o.precondition_uid = apimachinery::uid_of(*b);
   std::string key = pods->storage_key(o.ns, name);
@@ -85,11 +88,13 @@ Handling handle_binding(RequestContext* c, std::string name) {
 Handling admit_created_below(RequestContext* c, const KindSchema* kind, Document* object) {
   const AdmissionChain& chain = c->core.security.admission;
   if (!chain.size()) co_return Result<void>();
-  AdmissionAttributes a = admission_of(*c, *c->served, Operation::Create, c->info.ns, c->info.name);
+  AdmissionAttributes a = admission_of(*c, *c->served, Operation::Create, c->info.ns, c->info.name.empty() ? std::string(apimachinery::name_of(*object)) : c->info.name);
   a.group = kind->group;
   a.version = kind->version;
   a.kind = kind->kind;
   a.object = object;
+  CO_ASSIGN_OR_RETURN(const Document options, write_options(*c, "CreateOptions"));
+  a.options = &options;
   Result<void> r = co_await chain.admit(&a);
   if (!r) co_return r;
   co_return co_await chain.validate(&a);

@@ -1,5 +1,6 @@
 #include "apiserver/handlers/watch.hpp"
 
+#include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/streaming.hpp"
 #include "apiserver/table_rows.hpp"
@@ -36,6 +37,7 @@ bool select_event(const storage::WatchEvent& e, const Filter& filter, std::strin
   if (!now && !before) return false;
   out.type = !now ? WatchType::Deleted : before ? WatchType::Modified : WatchType::Added;
   out.own = with_revision(now ? *e.kv.value : *previous, e.kv.mod_revision);
+  if (!deleted) out.previous = previous;
   return true;
 }
 
@@ -58,6 +60,13 @@ async::Task<Result<std::unique_ptr<WatchSource>>> WatchSource::open(RequestConte
   Cacher& cacher = c->core.cacher;
   WatchCache& cache = *c->served->cache;
   w->options_ = std::move(options);
+  // Who is in this process reads metadata only.
+  w->converts_ = !c->local && converts_by_webhook(*c->served);
+  if (w->converts_) {
+    w->selected_ = w->options_.filter;
+    w->options_.filter.labels = {};
+    w->options_.filter.fields.clear();
+  }
   if (Status s = take_revision(w->options_, true); !s) co_return s;
   const ListOptions& o = w->options_;
   bool from_start = o.resource_version.empty() || o.resource_version == "0";
@@ -125,7 +134,63 @@ async::Task<Result<std::vector<WatchItem>>> WatchSource::next_history() {
   co_return Result<std::vector<WatchItem>>(std::move(out));
 }
 
+namespace {
+
+Bytes* converted_of(Delivery& d, std::uint32_t id) {
+  for (auto& f : d.converted)
+    if (f.form == id) return &f.bytes;
+  return nullptr;
+}
+
+// An event by what its object was and is; false: nothing to this watcher.
+bool select_converted(WatchItem& item, const Filter& filter, Bytes now, const Bytes& previous) {
+  bool deleted = item.type == WatchType::Deleted;
+  bool is = !deleted && filter.matches_object(*now), was = deleted ? filter.matches_object(*now) : previous && filter.matches_object(*previous);
+  if (!is && !was) return false;
+  item.type = !is ? WatchType::Deleted : was ? WatchType::Modified : WatchType::Added;
+  item.own = is || deleted ? std::move(now) : with_revision(*previous, item.revision);
+  return true;
+}
+
+}  // namespace
+
+async::Task<Result<std::vector<WatchItem>>> WatchSource::converted(std::vector<WatchItem> items) {
+  std::vector<Bytes> objects, previous;
+  bool selects = selected_.needs_object();
+  for (const auto& item : items) {
+    bool mark = item.type == WatchType::Bookmark;
+    const Bytes* made = item.delivery ? converted_of(*item.delivery, served_.id) : nullptr;
+    objects.push_back(mark ? nullptr : made ? *made : item.object());
+    previous.push_back(mark || !selects || item.type == WatchType::Deleted ? nullptr : item.delivery ? item.delivery->event->previous : item.previous);
+  }
+  std::size_t n = items.size();
+  objects.insert(objects.end(), previous.begin(), previous.end());
+  Result<void> done = co_await convert_stored(&core_, &served_, &objects);
+  if (!done) co_return done.status();
+  std::vector<WatchItem> out;
+  for (std::size_t i = 0; i < n; ++i) {
+    WatchItem& item = items[i];
+    if (item.type != WatchType::Bookmark) {
+      if (item.delivery && !converted_of(*item.delivery, served_.id)) item.delivery->converted.push_back({served_.id, objects[i]});
+      item.delivery = nullptr;
+      if (!selects) item.own = std::move(objects[i]);
+      else if (!select_converted(item, selected_, std::move(objects[i]), objects[n + i])) continue;
+    }
+    out.push_back(std::move(item));
+  }
+  co_return Result<std::vector<WatchItem>>(std::move(out));
+}
+
 async::Task<Result<std::vector<WatchItem>>> WatchSource::next() {
+  for (;;) {
+    Result<std::vector<WatchItem>> items = co_await next_stored();
+    if (!items || !converts_) co_return items;
+    items = co_await converted(std::move(*items));
+    if (!items || !items->empty()) co_return items;
+  }
+}
+
+async::Task<Result<std::vector<WatchItem>>> WatchSource::next_stored() {
   std::vector<WatchItem> out;
   if (!failed_.is_ok()) co_return failed_;
   if (initial_at_ < initial_.size()) {

@@ -15,12 +15,16 @@ class WatchSource {
 
  private:
   explicit WatchSource(Core& core, Served& served) : core_(core), served_(served) {}
+  async::Task<Result<std::vector<WatchItem>>> next_stored();
   async::Task<Result<std::vector<WatchItem>>> next_history();
+  async::Task<Result<std::vector<WatchItem>>> converted(std::vector<WatchItem> items);
   void arm(Duration limit);
 
   Core& core_;
   Served& served_;
   ListOptions options_;
+  bool converts_ = false;  // by a webhook; what was asked to be selected is then selected of what that makes
+  Filter selected_;
   std::vector<std::pair<std::string, Bytes>> initial_;
   std::size_t initial_at_ = 0;
   bool initial_end_ = false;

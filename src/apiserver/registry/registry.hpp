@@ -57,6 +57,7 @@ class Registry {
   void remove(std::string_view group, std::string_view version, std::string_view resource);
   // Counts changes, for what is derived from the registry (discovery, OpenAPI).
   std::uint64_t generation() const { return generation_; }
+  void changed_elsewhere() { ++generation_; }  // what an aggregated API server serves
 
  private:
   std::map<std::string, std::vector<std::string>> groups_;  // group -> versions, preferred first

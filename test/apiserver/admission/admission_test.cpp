@@ -373,14 +373,14 @@ TEST_CASE_METHOD(Fixture, "PodTopologyLabels: a bound pod has its node's zone") 
   core::Node node = object<core::Node>("", "n1");
   node.metadata.labels = {{"topology.kubernetes.io/zone", "z"}, {"other", "1"}};
   lister.put(node);
-  Document before = parse(R"({"metadata":{"name":"x"},"spec":{}})"), bound = before;
-  bound["spec"]["nodeName"] = "n1";
-  Document running = bound;
-  REQUIRE(update(*p, "", "pods", "Pod", "a", bound, before, &joe, "binding").is_ok());
-  CHECK(bound["metadata"]["labels"] == parse(R"({"topology.kubernetes.io/zone":"z"})"));
-  Document later = running;
+  Document binding = parse(R"({"metadata":{"name":"x"},"target":{"kind":"Node","name":"n1"}})");
+  REQUIRE(create(*p, "", "pods", "Binding", "a", binding, &joe, "binding").is_ok());
+  CHECK(binding["metadata"]["labels"] == parse(R"({"topology.kubernetes.io/zone":"z"})"));
+  Document running = parse(R"({"metadata":{"name":"x"},"spec":{"nodeName":"n1"}})"), later = running;
   REQUIRE(update(*p, "", "pods", "Pod", "a", later, running, &joe).is_ok());
   CHECK_FALSE(later["metadata"].contains("labels"));
+  REQUIRE(pod(*p, later).is_ok());
+  CHECK(later["metadata"]["labels"] == parse(R"({"topology.kubernetes.io/zone":"z"})"));
 }
 
 TEST_CASE_METHOD(Fixture, "certificates: signers' rights, and no masters") {
