@@ -40,7 +40,7 @@ std::string DiscoveredResource::path(std::string_view ns, std::string_view name)
   return p;
 }
 
-async::Task<Result<std::vector<DiscoveredResource>>> discover(Client& client) {
+async::Task<Result<std::vector<DiscoveredResource>>> discover(Client& client, std::vector<std::string>* failures) {
   std::vector<DiscoveredResource> out;
   ApiRequest q;
   q.accept = "application/json";
@@ -61,9 +61,12 @@ async::Task<Result<std::vector<DiscoveredResource>>> discover(Client& client) {
     q.path = "/apis/" + name + "/" + version;
     Result<std::string> body = co_await client.raw(q);
     if (!body && body.is(Reason::NotFound)) continue;  // gone since
-    if (!body) co_return body.status().with_context(name + "/" + version);
-    read = read_list(*body, name, version, out);
-    if (!read) co_return read.status();
+    Status failed = body.status();
+    if (body) failed = read_list(*body, name, version, out).status();
+    if (failed.is_ok()) continue;
+    failed = failed.with_context(name + "/" + version);
+    if (!failures || failed.is(Reason::Cancelled)) co_return failed;
+    failures->push_back(failed.message());
   }
   co_return Result<std::vector<DiscoveredResource>>(std::move(out));
 }

@@ -48,7 +48,12 @@ class Namespaces final : public Controller {
     v1::Namespace ns = std::move(*live);
     if (!ns.metadata.deletion_timestamp || ns.spec.finalizers.empty()) co_return ReconcileResult{};
 
-    Result<std::vector<DiscoveredResource>> resources = co_await client::discover(client_);
+    // What a group serves that does not answer stays, and the namespace with it; the rest goes.
+    std::vector<std::string> unknown;
+    Result<std::vector<DiscoveredResource>> resources = co_await client::discover(client_, &unknown);
+    std::string undiscovered;
+    if (!unknown.empty())
+      undiscovered = "Discovery failed for some groups, " + std::to_string(unknown.size()) + " failing: unable to retrieve the complete list of server APIs: " + join(unknown, ", ");
     Remaining left;
     if (!resources) {
       co_await write_conditions(ns, left, resources.status().message());
@@ -63,9 +68,9 @@ class Namespaces final : public Controller {
       }
       if (pods && left.objects > 0) break;
     }
-    bool empty = left.objects == 0 && left.failures.empty();
+    bool empty = left.objects == 0 && left.failures.empty() && unknown.empty();
     if (!empty) {
-      co_await write_conditions(ns, left, "");
+      co_await write_conditions(ns, left, undiscovered);
       Duration again = left.grace_seconds > 0 ? std::max<Duration>(std::chrono::seconds(left.grace_seconds) / 2 + 500ms, kFirstRetry) : Duration(kFirstRetry * 5);
       co_return ReconcileResult{Status(), std::min<Duration>(again, 5s)};
     }
@@ -126,7 +131,7 @@ class Namespaces final : public Controller {
     std::vector<v1::NamespaceCondition> wanted;
     bool bad = !discovery_failure.empty();
     wanted.push_back(condition("NamespaceDeletionDiscoveryFailure", bad, bad ? "DiscoveryFailed" : "ResourcesDiscovered",
-                               bad ? "Discovery failed for some groups: " + discovery_failure : "All resources successfully discovered", now));
+                               bad ? discovery_failure : "All resources successfully discovered", now));
     wanted.push_back(condition("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed", now));
     bad = !left.failures.empty();
     wanted.push_back(condition("NamespaceDeletionContentFailure", bad, bad ? "ContentDeletionFailed" : "ContentDeleted",

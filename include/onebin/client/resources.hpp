@@ -17,7 +17,7 @@ struct DiscoveredResource {
 };
 
 // From the server's discovery, preferred versions only, subresources left out. A group that does not answer (an aggregated
-// one that is away) makes it fail.
-async::Task<Result<std::vector<DiscoveredResource>>> discover(Client& client);
+// one that is away) makes it fail, or is left out where `failures` takes "group/version: why".
+async::Task<Result<std::vector<DiscoveredResource>>> discover(Client& client, std::vector<std::string>* failures = nullptr);
 
 }  // namespace onebin::client
