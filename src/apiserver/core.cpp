@@ -162,7 +162,6 @@ async::Task<void> Core::stop() {
   group_.cancel();
   co_await group_.join();
   co_await cacher.stop();
-  servers.reset();
   kubelets.reset();
 }
 

@@ -23,6 +23,7 @@ using apimachinery::string_at;
 namespace {
 
 constexpr std::string_view kGroup = "apiregistration.k8s.io", kResource = "apiservices";
+constexpr Duration kDiscoveryLimit = std::chrono::seconds(5);
 
 std::string facts_of(const Document& d) { return sha256(member(d, "spec").dump() + std::string(apimachinery::uid_of(d))); }
 
@@ -181,7 +182,10 @@ Handling Aggregator::serve_path(RequestContext* c, std::string group, std::strin
   o.add_headers = front_proxy_headers(c->user);
   hide_token(o, c->request);
   Client held = *client;
-  Result<void> done = co_await net::reverse_proxy(c->request, c->writer, *held, std::move(o));
+  Handling passing = net::reverse_proxy(c->request, c->writer, *held, std::move(o));
+  // Discovery is asked for by everybody, who must not wait for one server that is slow.
+  if (!c->info.is_resource) passing = async::with_timeout(kDiscoveryLimit, std::move(passing));
+  Result<void> done = co_await std::move(passing);
   if (!done && !done.is(Reason::Cancelled) && !c->writer.started())
     co_return co_await unavailable(c, "error trying to reach service: " + done.status().message());
   co_return done;

@@ -141,6 +141,7 @@ void plan_authentication(Writes& out, const Lister& lister, const Options& o) {
     m.data["requestheader-client-ca-file"] = o.requestheader_client_ca_pem;
     m.data["requestheader-allowed-names"] = Document(o.requestheader_allowed_names).dump();
     m.data["requestheader-username-headers"] = R"(["X-Remote-User"])";
+    m.data["requestheader-uid-headers"] = R"(["X-Remote-Uid"])";
     m.data["requestheader-group-headers"] = R"(["X-Remote-Group"])";
     m.data["requestheader-extra-headers-prefix"] = R"(["X-Remote-Extra-"])";
   }
