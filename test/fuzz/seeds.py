@@ -180,6 +180,10 @@ def main(root):
         "values": [b"100m", b"1.5Gi", b"12e6", b"-9223372036854775808", b"0.000000001n", b"1E18", b"1h2m3.5s", b"2026-01-02T03:04:05.123456789+01:00", b"0001-01-01T00:00:00Z", b"k:{\"a\":1.0,\"b\":\"c\"}", b"v:[1]", b"f:x", b"i:3", b"18446744073709551616"],
         "http": [b"\1" + x for x in http] + [b"\0" + x for x in answers] + [b"\2" + answers[0]],
         "http2": h2(), "spdy": spdy(), "websocket": websocket(), "jwt": jwt(), "certificate": certificates(),
+        "review": [json.dumps(r).encode() for r in (
+            {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {"uid": "u", "allowed": False, "warnings": ["w"], "patchType": "JSONPatch", "patch": "W10=",
+             "status": {"code": 403, "reason": "Forbidden", "message": "m", "details": {"name": "n", "causes": [{"reason": "r", "message": "m", "field": "f"}], "retryAfterSeconds": 1}}}},
+            {"paths": {"/apis/g/v1/x": {"get": {"responses": {"200": {"schema": {"$ref": "#/definitions/x"}}}}}}, "definitions": {"x": {"properties": {"y": {"$ref": "#/definitions/b"}}}}})],
         "tar": [bytes([i]) + t for i in (0, 1) for t in layers], "archive": archives,
         "dns": [question(n, k) for n in ("a.default.svc.cluster.local", "h-0.h.default.svc.cluster.local", "_http._tcp.a.default.svc.cluster.local", "1.0.42.10.in-addr.arpa", "x.y") for k in (1, 28, 33, 12, 255)],
     }

@@ -86,6 +86,7 @@ class Aggregator {
   std::map<std::string, RemoteVersion> remotes_;  // by the APIService's name
   std::set<std::string> queue_;
   std::map<std::string, int> failures_;
+  std::set<std::string> retrying_;  // those that come back by themselves
   async::WaitQueue wake_;
   bool resyncing_ = false;
 };

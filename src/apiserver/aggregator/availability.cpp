@@ -9,6 +9,7 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/async/timer.hpp>
 #include <onebin/base/log.hpp>
+#include <onebin/base/metrics.hpp>
 
 namespace onebin::apiserver {
 
@@ -175,6 +176,7 @@ async::Task<Result<void>> Aggregator::reconcile(std::string name) {
   Result<Document> condition = co_await check(&r);
   if (!condition) co_return condition.status();
   bool available = string_at(*condition, "status") == "True";
+  metrics::gauge("aggregator_unavailable_apiservice", "Aggregated APIServices that are not available.", "name=\"" + name + "\"").set(available ? 0 : 1);
   std::string reason(string_at(*condition, "reason")), message(string_at(*condition, "message"));
   Result<void> written = co_await write_condition(name, std::move(*condition));
   if (!written) co_return written;
@@ -192,6 +194,7 @@ async::Task<Result<void>> Aggregator::reconcile(std::string name) {
 async::Task<void> Aggregator::retry(std::string name) {
   Duration delay = std::min<Duration>(kMaxDelay, std::chrono::milliseconds(5) * (1 << std::min(failures_[name]++, 13)));
   Status s = co_await async::sleep_for(delay);
+  retrying_.erase(name);
   if (s) enqueue(name);
 }
 
@@ -223,7 +226,7 @@ async::Task<void> Aggregator::work() {
       continue;
     }
     if (!done.is(Reason::Conflict)) log_debug("an APIService is not available", {{"name", name}, {"error", done.status()}});
-    core_.group().spawn(retry(name));
+    if (retrying_.insert(name).second) core_.group().spawn(retry(name));
   }
 }
 
