@@ -1,5 +1,6 @@
 #include <onebin/apimachinery/quantity.hpp>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -249,20 +250,37 @@ std::int64_t Quantity::value() const { return divided_up(nano(), kNano); }
 std::int64_t Quantity::milli_value() const { return divided_up(nano(), kNano / 1000); }
 double Quantity::as_double() const { return static_cast<double>(nano()) / 1e9; }
 
+namespace {
+
+// What no sum of real amounts reaches; amounts that only an attacker writes stay at it.
+Int128 bounded_sum(Int128 a, Int128 b) {
+  Int128 sum;
+  if (__builtin_add_overflow(a, b, &sum)) sum = a < 0 ? -kMax : kMax;
+  return std::clamp(sum, -kMax, kMax);
+}
+
+Int128 bounded_product(Int128 a, std::int64_t factor) {
+  const Int128 f = factor < 0 ? -static_cast<Int128>(factor) : factor, magnitude = a < 0 ? -a : a;
+  if (f != 0 && magnitude > kMax / f) return (a < 0) == (factor < 0) ? kMax : -kMax;
+  return a * factor;
+}
+
+}  // namespace
+
 Quantity& Quantity::operator+=(const Quantity& other) {
   if (is_zero()) format_ = other.format_;
-  set(nano() + other.nano());
+  set(bounded_sum(nano(), other.nano()));
   return *this;
 }
 
 Quantity& Quantity::operator-=(const Quantity& other) {
   if (is_zero()) format_ = other.format_;
-  set(nano() - other.nano());
+  set(bounded_sum(nano(), -other.nano()));
   return *this;
 }
 
 Quantity Quantity::operator-() const { return from_nano(-nano(), format_); }
-Quantity Quantity::operator*(std::int64_t factor) const { return from_nano(nano() * factor, format_); }
+Quantity Quantity::operator*(std::int64_t factor) const { return from_nano(bounded_product(nano(), factor), format_); }
 
 Result<std::string> canonical_quantity(std::string_view text) {
   text = trimmed(text);

@@ -24,12 +24,23 @@ class Writer {
   }
 
  private:
+  static constexpr std::size_t kLongestSimpleKey = 128;  // of Go's encoder; a reader need not look for the colon further than 1024
+
   void pad(int indent) { out.append(static_cast<std::size_t>(indent), ' '); }
 
   void object(const Document& v, int indent, bool inline_first) {
     for (const auto& [key, m] : v.get_ref<const Document::object_t&>()) {
       if (!inline_first) pad(indent);
       inline_first = false;
+      if (key.size() > kLongestSimpleKey) {
+        out += "? ";
+        text(key, indent, true);
+        out.push_back('\n');
+        pad(indent);
+        out += ": ";
+        value(m, indent + 2, true);
+        continue;
+      }
       text(key, indent, true);
       out.push_back(':');
       if (m.is_structured() && !m.empty()) {

@@ -372,5 +372,9 @@ TEST_CASE("YAML that is written reads back as it was") {
   REQUIRE(back);
   CHECK(*back == d);
   CHECK(*decode_yaml(encode_yaml(Document("two\nlines"), nullptr), nullptr) == Document("two\nlines"));
+  const std::string longest(128, 'k'), longer(129, 'k');
+  const Document keys = {{longest, 1}, {longer, {{"a", 1}, {"b", {{longer, {1, 2}}}}}}};
+  CHECK(encode_yaml(keys, nullptr) == longest + ": 1\n? " + longer + "\n: a: 1\n  b:\n    ? " + longer + "\n    : - 1\n      - 2\n");
+  CHECK(*decode_yaml(encode_yaml(keys, nullptr), nullptr) == keys);
   CHECK(encode_yaml(Document::parse(R"({"b":[{"x":1,"y":"z"}],"a":"t"})"), nullptr) == "a: t\nb:\n- x: 1\n  \"y\": z\n");
 }

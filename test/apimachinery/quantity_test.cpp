@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <limits>
+
 using namespace onebin;
 using namespace onebin::apimachinery;
 
@@ -53,4 +55,15 @@ TEST_CASE("quantities count, compare and round up") {
   CHECK(Quantity::from_milli(250).to_string() == "250m");
   CHECK(Quantity::from_units(1 << 20, Quantity::Format::BinarySI).to_string() == "1Mi");
   CHECK(q("0.25").as_double() == Approx(0.25));
+}
+
+TEST_CASE("amounts beyond all measure stay at the bound") {
+  const Quantity huge = Quantity::must_parse("84467446744407374073709103232");
+  Quantity sum = huge;
+  for (int i = 0; i < 8; ++i) sum += sum;
+  CHECK(sum > huge);
+  CHECK(huge * 1000 == sum);
+  CHECK(huge * -1000 == -sum);
+  CHECK(-sum - huge == -sum);
+  CHECK(sum.milli_value() == std::numeric_limits<std::int64_t>::max());
 }
