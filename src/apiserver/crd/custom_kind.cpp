@@ -143,6 +143,7 @@ std::shared_ptr<Served> make_custom_served(const Document& definition, const Doc
     k->values = std::make_unique<apimachinery::ValueSchema>(open);
     if (const Document& status = at_path(open, {"properties", "status"}); status.is_object())
       k->status_values = std::make_unique<apimachinery::ValueSchema>(status);
+    k->rules = CustomRules::make(open);
   }
   for (const auto& f : member(version, "selectableFields")) {
     std::string_view path = string_at(f, "jsonPath");

@@ -1,6 +1,7 @@
 // CustomKind: one version of a CustomResourceDefinition, made into what a built-in kind has: schema tables, a strategy, and an
 // entry of the registry.
 #pragma once
+#include "apiserver/crd/custom_rules.hpp"
 #include "apiserver/registry/registry.hpp"
 
 #include <onebin/apimachinery/jsonpath.hpp>
@@ -26,6 +27,7 @@ struct CustomKind {
   std::string schema;                                   // openAPIV3Schema as JSON; "" where there is none. A tree would take many times as much
   std::unique_ptr<apimachinery::ValueSchema> values;    // null likewise
   std::unique_ptr<apimachinery::ValueSchema> status_values;  // of properties.status
+  std::unique_ptr<CustomRules> rules;                   // x-kubernetes-validations; null likewise
   std::vector<apimachinery::SubresourceSchema> subresources;
   std::vector<apimachinery::PrinterColumn> printer_columns;
   std::vector<apimachinery::TableColumn> columns;

@@ -88,23 +88,28 @@ void CustomStrategy::validate_scale(const Document& object, bool spec, FieldErro
     errors.push_back(field_invalid(FieldPath(custom_.scale->selector_text), "", custom_.scale->selector_text + " accessor error: " + at->dump() + " is of the type " + at->type_name() + ", expected string"));
 }
 
-void CustomStrategy::validate_values(const Document& object, const Document* old, FieldErrors& errors) const {
+// x-kubernetes-validations come last, and only where what OpenAPI states holds.
+void CustomStrategy::validate_rules(WriteContext& c, const Document& object, const Document* old, FieldErrors& errors) const {
+  if (custom_.rules && !CustomRules::blocked(errors)) custom_.rules->validate(object, old, errors, c.warnings);
+}
+
+void CustomStrategy::validate_values(WriteContext& c, const Document& object, const Document* old, FieldErrors& errors) const {
   using apimachinery::append;
-  // x-kubernetes-validations (CEL) are to be evaluated here, after what OpenAPI states and only where that holds.
   if (custom_.values) append(errors, custom_.values->validate(object, old));
   validate_scale(object, true, errors);
   if (!custom_.values) return;
   append(errors, custom_.values->validate_embedded(object));
   if (!old || custom_.values->validate_lists(*old).empty()) append(errors, custom_.values->validate_lists(object));
+  validate_rules(c, object, old, errors);
 }
 
-void CustomStrategy::validate(WriteContext&, const Document& object, FieldErrors& errors) const { validate_values(object, nullptr, errors); }
+void CustomStrategy::validate(WriteContext& c, const Document& object, FieldErrors& errors) const { validate_values(c, object, nullptr, errors); }
 
-void CustomStrategy::validate_update(WriteContext&, const Document& object, const Document& old, FieldErrors& errors) const {
-  validate_values(object, &old, errors);
+void CustomStrategy::validate_update(WriteContext& c, const Document& object, const Document& old, FieldErrors& errors) const {
+  validate_values(c, object, &old, errors);
 }
 
-void CustomStrategy::validate_status_update(WriteContext&, const Document& object, const Document& old, FieldErrors& errors) const {
+void CustomStrategy::validate_status_update(WriteContext& c, const Document& object, const Document& old, FieldErrors& errors) const {
   if (const Document* status = find_member(object, "status"); status && custom_.status_values) {
     for (auto& e : custom_.status_values->validate(*status, find_member(old, "status"))) {
       e.field = e.field.empty() || e.field == "<nil>" ? "status" : "status." + e.field;
@@ -113,6 +118,7 @@ void CustomStrategy::validate_status_update(WriteContext&, const Document& objec
   }
   validate_scale(object, false, errors);
   if (custom_.values && custom_.values->validate_lists(old).empty()) apimachinery::append(errors, custom_.values->validate_lists(object));
+  validate_rules(c, object, &old, errors);
 }
 
 namespace {

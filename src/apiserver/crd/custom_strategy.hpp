@@ -22,7 +22,8 @@ class CustomStrategy final : public Strategy {
   Document cells(const Document& object, WallTime now) const override;
 
  private:
-  void validate_values(const Document& object, const Document* old, FieldErrors& errors) const;
+  void validate_values(WriteContext& c, const Document& object, const Document* old, FieldErrors& errors) const;
+  void validate_rules(WriteContext& c, const Document& object, const Document* old, FieldErrors& errors) const;
   void validate_scale(const Document& object, bool spec, FieldErrors& errors) const;
 
   const CustomKind& custom_;

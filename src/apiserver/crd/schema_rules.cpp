@@ -1,5 +1,6 @@
 // What a CustomResourceDefinition's schema must be: structural, and within what the API server supports.
 // Source: Kubernetes "Specifying a structural schema"; texts as k8s.io/apiextensions-apiserver's validation has them.
+#include "apiserver/crd/custom_rules.hpp"
 #include "apiserver/crd/definition_strategy.hpp"
 
 #include <onebin/api/registry.hpp>
@@ -358,7 +359,7 @@ class Supported {
     }
   }
 
-  // x-kubernetes-validations: their form. Compiling the expressions belongs to who evaluates them.
+  // x-kubernetes-validations: their form.
   void rules(const Document& s, const FieldPath& path) {
     const Document& list = member(s, "x-kubernetes-validations");
     if (!list.is_array()) return;
@@ -378,6 +379,8 @@ class Supported {
       std::string_view field = string_at(list[i], "fieldPath");
       if (!field.empty() && trim(field).empty()) errors_.push_back(field_invalid(at.child("fieldPath"), field, "must be non-empty if specified"));
       if (lines(field)) errors_.push_back(field_invalid(at.child("fieldPath"), field, "must not contain line breaks"));
+      FieldPath found;
+      if (!field.empty() && !rule_field_path(field, s, found)) errors_.push_back(field_invalid(at.child("fieldPath"), field, "must be a valid path"));
     }
   }
 
@@ -415,8 +418,10 @@ void validate_custom_schema(const Document& schema, bool status, const FieldPath
   structure.completeness(schema, &schema, path, path, 0);
   std::sort(structural.begin(), structural.end(), [](const auto& a, const auto& b) { return a.to_string() < b.to_string(); });
   if (structural.empty()) check_defaults(schema, path, false, structural, 0);
+  std::size_t before = errors.size();
   apimachinery::append(errors, std::move(structural));
   Supported(errors).check(schema, path, Context(), true, 0);
+  if (errors.size() == before) validate_custom_rules(schema, path, errors);  // the types of a schema that is not sound are not known
 }
 
 }  // namespace onebin::apiserver
