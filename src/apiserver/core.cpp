@@ -1,5 +1,6 @@
 #include "apiserver/core.hpp"
 
+#include "apiserver/admission/policy_plugins.hpp"
 #include "apiserver/admission/resource_quota.hpp"
 #include "apiserver/aggregator/aggregator.hpp"
 #include "apiserver/allocators.hpp"
@@ -135,7 +136,9 @@ async::Task<Result<void>> Core::start() {
   if (!s) co_return s.status();
   security = std::move(*s);
   auto on = [this](const char* plugin) { return !options.disable_admission_plugins.count(plugin); };
+  if (on("MutatingAdmissionPolicy")) security.admission.add(make_mutating_admission_policy(*this));
   if (on("MutatingAdmissionWebhook")) security.admission.add(make_mutating_webhook(*this));
+  if (on("ValidatingAdmissionPolicy")) security.admission.add(make_validating_admission_policy(*this));
   if (on("ValidatingAdmissionWebhook")) security.admission.add(make_validating_webhook(*this));
   if (on("ResourceQuota"))
     security.admission.add(make_resource_quota(cacher, make_local_transport(*this, system_user("system:apiserver", {std::string(kMastersGroup)}))));

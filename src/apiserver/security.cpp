@@ -56,7 +56,9 @@ constexpr Plugin kPlugins[] = {
     {"PodTopologyLabels", true, [](Parts& p) { return make_pod_topology_labels(p.lister); }},
     {"PodResizeValidator", true, [](Parts& p) { return make_pod_resize_validator(p.lister); }},
     // These Core makes, which they work through.
+    {"MutatingAdmissionPolicy", true, nullptr},
     {"MutatingAdmissionWebhook", true, nullptr},
+    {"ValidatingAdmissionPolicy", true, nullptr},
     {"ValidatingAdmissionWebhook", true, nullptr},
     {"ResourceQuota", true, nullptr},
 };

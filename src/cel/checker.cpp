@@ -225,9 +225,19 @@ class Checker {
     set(e, pool().map_of(key ? key : bindings_.fresh(), value ? value : bindings_.fresh()));
   }
   void check_struct(Expr* e) {
-    // Objects that an expression makes are those of patches; their fields are checked when the patch is applied.
-    bool known = env_.patches() && (e->text == "JSONPatch" || e->text == "Object" || e->text.substr(0, 7) == "Object.");
-    for (Expr* a : e->args) check(a);
+    // Objects that an expression makes are those of patches. Their fields are checked when the patch is applied, but for those
+    // of JSONPatch itself.
+    bool patch = env_.patches() && e->text == "JSONPatch";
+    bool known = patch || (env_.patches() && (e->text == "Object" || e->text.substr(0, 7) == "Object."));
+    for (std::size_t i = 0; i < e->args.size(); ++i) {
+      check(e->args[i]);
+      if (!patch || e->names[i] == "value") continue;
+      const std::string& name = e->names[i];
+      const Type* found = item_type(e->args[i], i < e->optional.size() && e->optional[i]);
+      bool there = name == "op" || name == "path" || name == "from";
+      if (!there || !bindings_.assignable(&types::string, found))
+        s_.error(e->places[i], "expected type of field '" + name + "' is '" + (there ? "string" : "") + "' but provided type is '" + to_string(*bindings_.substitute(found, false)) + "'");
+    }
     if (known) return set(e, pool().object(e->text, nullptr));
     undeclared(e, e->text);
     set(e, &types::error);

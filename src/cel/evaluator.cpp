@@ -392,6 +392,7 @@ class Evaluator {
   // An object of a patch: a map of its fields.
   Value object(const Expr& e) {
     auto out = std::make_shared<HashMap>();
+    out->object_type = e.text;
     for (std::size_t i = 0; i < e.args.size(); ++i) {
       Value v = eval(*e.args[i]);
       if (v.is_error()) return charge(kObjectCost), v;

@@ -12,6 +12,8 @@ class HashMap : public MapValue {
   bool find(const Value& key, Value& out) const override;
   Values keys() const override;
   void put(Value key, Value value);  // replaces
+  const std::vector<std::pair<Value, Value>>& entries() const { return entries_; }
+  std::string object_type;  // "Object.spec": made by Object.spec{...}; "" of a map
 
  private:
   static std::string text_of(const Value& key);

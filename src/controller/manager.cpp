@@ -1,5 +1,6 @@
 #include "controllers.hpp"
 #include "pod_certificates.hpp"
+#include "policy_status.hpp"
 #include "resource_quota.hpp"
 
 #include <onebin/base/log.hpp>
@@ -48,6 +49,7 @@ constexpr Maker kMakers[] = {
     {"pv-protection-controller", make_pv_protection_controller},
     {"volumeattributesclass-protection-controller", make_vac_protection_controller},
     {"resourcequota-controller", make_resource_quota_controller},
+    {"validatingadmissionpolicy-status-controller", make_policy_status_controller},
     {"podcertificaterequest-cleaner-controller", make_pod_certificate_request_cleaner},
     {"kube-apiserver-serving-clustertrustbundle-publisher-controller", make_serving_bundle_publisher},
 };

@@ -326,7 +326,7 @@ TEST_CASE("definitions that cannot be are refused") {
   d["metadata"]["name"] = "other.example.com";
   CHECK(mentions(refused(d), "must be spec.names.plural+"));
   d = definition("foos", "Foo", parse(R"({"type":"object","properties":{"a":{}}})"));
-  CHECK(mentions(refused(d), "spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields"));
+  CHECK(mentions(refused(d), "spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields"));
   d = definition("foos", "Foo", parse(R"({"type":"object","properties":{"a":{"type":"integer","default":"x"}}})"));
   CHECK(mentions(refused(d), "properties[a].default"));
   d = definition("foos", "Foo", parse(R"({"type":"object","properties":{"a":{"type":"array"}}})"));
@@ -338,7 +338,7 @@ TEST_CASE("definitions that cannot be are refused") {
   d["spec"]["versions"][0]["storage"] = false;
   CHECK(mentions(refused(d), "must have exactly one version marked as storage version"));
   d = definition("foos", "Foo", parse(R"({"type":"object","anyOf":[{"properties":{"b":{"minimum":1}}}]})"));
-  CHECK(mentions(refused(d), "properties[b]: Required value: because it is defined in spec.versions[0].schema.openAPIV3Schema.anyOf[0].properties[b]"));
+  CHECK(mentions(refused(d), "properties[b]: Required value: because it is defined in spec.validation.openAPIV3Schema.anyOf[0].properties[b]"));
   d = definition();
   d["spec"]["group"] = "example.k8s.io";
   d["metadata"]["name"] = "foos.example.k8s.io";

@@ -114,11 +114,10 @@ const Document* schema_at(const Document& schema, std::string_view path, std::st
   return at;
 }
 
-void check_selectable(const Document& version, const FieldPath& path, FieldErrors& errors) {
+void check_selectable(const Document& version, const FieldPath& list, FieldErrors& errors) {
   const Document& fields = member(version, "selectableFields");
   if (!fields.is_array() || fields.empty()) return;
   const Document& schema = at_path(version, {"schema", "openAPIV3Schema"});
-  FieldPath list = path.child("selectableFields");
   if (!schema.is_object()) {
     errors.push_back(field_invalid(list, "", "may only be set when `version.schema.openAPIV3Schema` is not included"));
     return;
@@ -150,7 +149,27 @@ void check_selectable(const Document& version, const FieldPath& path, FieldError
   if (seen.size() > kMaxSelectableFields) errors.push_back(field_too_many(list, static_cast<int>(seen.size()), static_cast<int>(kMaxSelectableFields)));
 }
 
-void check_version(const Document& v, const FieldPath& path, FieldErrors& errors) {
+// What upstream's internal version keeps once when all versions have the same of it, and then tells of there.
+constexpr std::string_view kShared[] = {"schema", "subresources", "additionalPrinterColumns", "selectableFields"};
+
+bool is_shared(const Document& versions, std::string_view part) {
+  for (const Document& v : versions)
+    if (member(v, part) != member(versions[0], part)) return false;
+  return true;
+}
+
+// One of the parts, where it is to be told of. `status`: whether there is a subresource of that name.
+void check_part(const Document& v, std::string_view part, bool status, const FieldPath& path, FieldErrors& errors) {
+  const Document& value = member(v, part);
+  if (part == "schema") validate_custom_schema(member(value, "openAPIV3Schema"), status, path.child("openAPIV3Schema"), errors);
+  else if (part == "subresources") check_subresources(value, path, errors);
+  else if (part == "additionalPrinterColumns") check_columns(value, path, errors);
+  else check_selectable(v, path, errors);
+}
+
+bool has_status(const Document& version) { return find_member(member(version, "subresources"), "status") != nullptr; }
+
+void check_version(const Document& v, const FieldPath& path, const std::set<std::string_view>& shared, FieldErrors& errors) {
   std::string name(string_at(v, "name"));
   if (auto problems = is_dns1035_label(name); !problems.empty()) errors.push_back(field_invalid(path.child("name"), name, join(problems, ",")));
   if (const Document* warning = find_member(v, "deprecationWarning"); warning && warning->is_string()) {
@@ -160,11 +179,8 @@ void check_version(const Document& v, const FieldPath& path, FieldErrors& errors
     else if (text.size() > 256) errors.push_back(field_invalid(at, text, "must be <= 256 characters long"));
     else if (text.empty()) errors.push_back(field_invalid(at, text, "must not be an empty string"));
   }
-  const Document& schema = at_path(v, {"schema", "openAPIV3Schema"});
-  validate_custom_schema(schema, find_member(member(v, "subresources"), "status") != nullptr, path.child("schema").child("openAPIV3Schema"), errors);
-  check_subresources(member(v, "subresources"), path.child("subresources"), errors);
-  check_columns(member(v, "additionalPrinterColumns"), path.child("additionalPrinterColumns"), errors);
-  check_selectable(v, path, errors);
+  for (std::string_view part : kShared)
+    if (!shared.count(part)) check_part(v, part, has_status(v), path.child(std::string(part)), errors);
 }
 
 void check_conversion(const Document& conversion, const FieldPath& path, FieldErrors& errors) {
@@ -220,6 +236,11 @@ void check_spec(const Document& spec, FieldErrors& errors) {
   std::set<std::string> seen;
   int storage = 0;
   bool unique = true;
+  std::set<std::string_view> shared;
+  bool any_status = false;
+  if (versions.is_array() && !versions.empty())
+    for (std::string_view part : kShared)
+      if (is_shared(versions, part)) shared.insert(part);
   if (versions.is_array()) {
     for (std::size_t i = 0; i < versions.size(); ++i) {
       FieldPath at = path.child("versions").index(i);
@@ -228,7 +249,8 @@ void check_spec(const Document& spec, FieldErrors& errors) {
     for (std::size_t i = 0; i < versions.size(); ++i) {
       storage += bool_at(versions[i], "storage");
       unique = seen.insert(std::string(string_at(versions[i], "name"))).second && unique;
-      check_version(versions[i], path.child("versions").index(i), errors);
+      any_status = any_status || has_status(versions[i]);
+      check_version(versions[i], path.child("versions").index(i), shared, errors);
     }
   }
   if (!unique) errors.push_back(field_invalid(path.child("versions"), versions, "must contain unique version names"));
@@ -240,6 +262,8 @@ void check_spec(const Document& spec, FieldErrors& errors) {
   for (const char* f : {"plural", "singular", "kind", "listKind"})
     if (string_at(names, f).empty()) errors.push_back(field_required(path.child("names").child(f)));
   check_names(names, path.child("names"), errors);
+  for (std::string_view part : kShared)
+    if (shared.count(part)) check_part(versions[0], part, any_status, path.child(part == "schema" ? "validation" : std::string(part)), errors);
   check_conversion(member(spec, "conversion"), path.child("conversion"), errors);
 }
 

@@ -1,5 +1,6 @@
-// admissionregistration.k8s.io: webhook configurations, admission policies and their bindings. Expressions are bounded and
-// must be there; whether they compile is told by whoever evaluates them.
+// admissionregistration.k8s.io: webhook configurations, admission policies and their bindings. Expressions must be there and
+// compile with the variables that they will see.
+#include "apiserver/admission/expressions.hpp"
 #include "apiserver/registry/check.hpp"
 #include "apiserver/registry/empty_lists.hpp"
 #include "apiserver/registry/webhooks.hpp"
@@ -72,12 +73,42 @@ void check_selector(const Check& s) {
   if (s.set()) s.add(apimachinery::validate_label_selector(s.value(), s.path()));
 }
 
-void check_match_conditions(const Check& list) {
+// ---- expressions
+
+void tell(const Check& at, const Expression& e) {
+  if (e.problem.empty()) return;
+  if (e.internal) at.internal(e.problem);
+  else at.invalid_as(e.text, e.problem);
+}
+
+// Those of one policy or webhook.
+struct Expressions {
+  ExpressionCompiler compiler;
+  ExpressionCompiler::Scope scope;
+  void check(const Check& at, std::string_view text, ExpressionResult result) const { tell(at, compiler.compile(text, scope, result)); }
+  void check_without_authorizer(const Check& at, ExpressionResult result) const {
+    ExpressionCompiler::Scope s = scope;
+    s.authorizer = false;
+    tell(at, compiler.compile(at.text(), s, result));
+  }
+  void check_mutation(const Check& at, bool json_patch) const {
+    ExpressionCompiler::Scope s = scope;
+    s.patches = true;
+    tell(at, compiler.compile(trim(at.text()), s, json_patch ? ExpressionResult::JsonPatches : ExpressionResult::Configuration));
+  }
+};
+
+void check_match_conditions(const Check& list, bool params) {
   if (list.size() > 64) list.too_many(64);
+  if (list.empty()) return;
+  Expressions expressions;
+  expressions.scope.params = params;
+  expressions.scope.variables = false;
   std::set<std::string_view> names;
   for (std::size_t i = 0; i < list.size(); ++i) {
     Check name = list[i]["name"], expression = list[i]["expression"];
     if (blank(expression.text())) expression.required();
+    else expressions.check(expression, trim(expression.text()), ExpressionResult::Bool);
     if (name.need()) name.format(apimachinery::is_qualified_name);
     if (!name.empty() && !names.insert(name.text()).second) name.duplicate();
   }
@@ -153,7 +184,7 @@ void check_webhook(const Check& w) {
   if (client["url"].set() == client["service"].set()) client.required("exactly one of url or service is required");
   else if (client["url"].set()) check_webhook_url(client["url"]);
   else check_webhook_service(client["service"]);
-  check_match_conditions(w["matchConditions"]);
+  check_match_conditions(w["matchConditions"], false);
   if (!versions.need("must specify one of v1, v1beta1")) return;
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < versions.size(); ++i) {
@@ -286,18 +317,19 @@ void check_mutable(const Check& match) {
 }
 
 // What policies of both kinds have.
-void check_policy(const Check& spec) {
+void check_policy(const Check& spec, Expressions& expressions) {
   check_param_kind(spec["paramKind"]);
   Check match = spec["matchConstraints"], variables = spec["variables"];
   if (!match.set()) match.required();
   else check_match_resources(match);
   if (match.set() && match["resourceRules"].empty()) match["resourceRules"].required();
-  check_match_conditions(spec["matchConditions"]);
+  check_match_conditions(spec["matchConditions"], spec["paramKind"].set());
   for (std::size_t i = 0; i < variables.size(); ++i) {
-    Check name = variables[i]["name"];
+    Check name = variables[i]["name"], expression = variables[i]["expression"];
     if (blank(name.text())) name.required("name is not specified");
     else if (!is_identifier(name.text())) name.invalid("must be a valid CEL identifier");
-    if (blank(variables[i]["expression"].text())) variables[i]["expression"].required("expression is not specified");
+    if (blank(expression.text())) expression.required("expression is not specified");
+    else tell(expression, expressions.compiler.add_variable(name.text(), expression.text(), expressions.scope));
   }
 }
 
@@ -317,15 +349,19 @@ class PolicyStrategy final : public Registration {
  protected:
   void check(const Document& o, FieldErrors& errors) const override {
     Check spec(member(o, "spec"), FieldPath("spec"), errors);
-    check_policy(spec);
-    if (kind->kind == "MutatingAdmissionPolicy") return check_mutations(spec);
+    bool mutating = kind->kind == "MutatingAdmissionPolicy";
+    Expressions expressions;
+    expressions.scope.params = spec["paramKind"].set();
+    expressions.scope.variables = mutating || !spec["variables"].empty();
+    check_policy(spec, expressions);
+    if (mutating) return check_mutations(spec, expressions);
     Check validations = spec["validations"], audit = spec["auditAnnotations"];
     if (validations.empty() && audit.empty()) {
       validations.required("validations or auditAnnotations must contain at least one item");
       audit.required("validations or auditAnnotations must contain at least one item");
       return;
     }
-    for (std::size_t i = 0; i < validations.size(); ++i) check_validation(validations[i]);
+    for (std::size_t i = 0; i < validations.size(); ++i) check_validation(validations[i], expressions);
     if (audit.size() > 20) audit.invalid("must not have more than 20 auditAnnotations");
     std::set<std::string_view> keys;
     for (std::size_t i = 0; i < audit.size(); ++i) {
@@ -336,12 +372,16 @@ class PolicyStrategy final : public Registration {
         for (const auto& m : apimachinery::is_qualified_name(whole)) key.invalid_as(whole, m);
       if (blank(value.text())) value.required("valueExpression is not specified");
       else if (trim(value.text()).size() > 5 * 1024) value.required("must not exceed 5120 bytes in length");
+      else if (Expression e = expressions.compiler.compile(trim(value.text()), expressions.scope, ExpressionResult::TextOrNull); !e.problem.empty()) {
+        e.text = value.text();
+        tell(value, e);
+      }
       if (!keys.insert(key.text()).second) key.duplicate();
     }
   }
 
  private:
-  static void check_mutations(const Check& spec) {
+  static void check_mutations(const Check& spec, const Expressions& expressions) {
     check_mutable(spec["matchConstraints"]);
     Check list = spec["mutations"];
     list.need("mutations must contain at least one item");
@@ -358,15 +398,18 @@ class PolicyStrategy final : public Registration {
       std::string when(type.text());
       if (!wanted.set()) wanted.required("must be specified when patchType is " + when);
       else if (blank(wanted["expression"].text())) wanted["expression"].required();
+      else expressions.check_mutation(wanted["expression"], !applies);
       if (other.set()) other.invalid_as(applies ? "{jsonPatch}" : "{applyConfiguration}", "must not be specified when patchType is " + when);
     }
   }
 
-  static void check_validation(const Check& v) {
+  static void check_validation(const Check& v, const Expressions& expressions) {
     Check expression = v["expression"], message = v["message"], from = v["messageExpression"], reason = v["reason"];
     std::string_view text = expression.text();
     if (blank(text)) expression.required("expression is not specified");
+    else expressions.check(expression, text, ExpressionResult::Bool);
     if (!from.empty() && blank(from.text())) from.invalid("must be non-empty if specified");
+    else if (!from.empty()) expressions.check_without_authorizer(from, ExpressionResult::Text);
     if (!message.empty() && blank(message.text())) message.invalid("must be non-empty if specified");
     else if (trim(message.text()).find_first_of("\n\r") != std::string_view::npos) message.invalid("must not contain line breaks");
     if (reason.set()) reason.one_of({"Forbidden", "Invalid", "RequestEntityTooLarge"});

@@ -1,5 +1,7 @@
 #include "apiserver/webhook/hook_source.hpp"
 
+#include "apiserver/admission/expressions.hpp"
+
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/codec.hpp>
 
@@ -26,7 +28,7 @@ Hook make_hook(const Document& d) {
   h.side_effects_told = !effects.empty();
   h.dry_run = effects == "None" || effects == "NoneOnDryRun";
   h.timeout = std::chrono::seconds(apimachinery::int_at(d, "timeoutSeconds", 10));
-  if (const Document* c = find_member(d, "matchConditions"); c && !c->empty()) h.match_conditions = *c;
+  if (const Document* c = find_member(d, "matchConditions"); c && !c->empty()) h.match_conditions = std::make_shared<const MatchConditions>(compile_match_conditions(*c));
   return h;
 }
 

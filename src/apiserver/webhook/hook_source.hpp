@@ -10,6 +10,7 @@
 
 namespace onebin::apiserver {
 
+struct MatchConditions;
 struct Hook {
   std::string uid;                // "configuration/name/n": the nth of that name
   std::string configuration, name;
@@ -20,7 +21,7 @@ struct Hook {
   bool reinvoke = false;          // reinvocationPolicy IfNeeded
   bool side_effects_told = false, dry_run = false;  // sideEffects; None or NoneOnDryRun
   Duration timeout = std::chrono::seconds(10);
-  Document match_conditions;      // null where there are none
+  std::shared_ptr<const MatchConditions> match_conditions;  // null where there are none
 };
 using Hooks = std::vector<Hook>;
 

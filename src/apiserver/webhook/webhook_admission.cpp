@@ -112,7 +112,7 @@ class WebhookAdmission : public AdmissionPlugin {
   // How the request matches the webhook, its conditions included. None: it is not to be called.
   async::Task<Result<std::optional<Match>>> should_call(const Hook* hook, const AdmissionAttributes* a) const {
     Result<std::optional<Match>> m = matcher_.match(hook->criteria, *a);
-    if (!m || !*m || hook->match_conditions.is_null()) co_return m;
+    if (!m || !*m || !hook->match_conditions) co_return m;
     Result<Versioned> v = co_await versioned(a, &**m);
     if (!v) co_return v.status();
     Result<bool> holds = co_await match_conditions_hold(&core_, hook, a, &v->match, &v->object, &v->old_object);
