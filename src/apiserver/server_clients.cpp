@@ -14,6 +14,19 @@ std::string key_of(const ServerAddress& a) {
 
 }  // namespace
 
+ServerClients::ServerClients(Core& core) : core_(core) {
+  core_.cacher.subscribe("discovery.k8s.io", "endpointslices", [this](std::string_view ns, std::string_view, const Bytes& before, const Bytes& now) { on_slice(ns, before ? before : now); });
+}
+
+void ServerClients::on_slice(std::string_view ns, const Bytes& slice) {
+  if (clients_.empty()) return;
+  std::string service;
+  for (const auto& [key, value] : ObjectView(*slice).labels())
+    if (key == "kubernetes.io/service-name") service = value;
+  const std::string of_service = "https://" + service + "." + std::string(ns) + ".svc:";
+  std::erase_if(clients_, [&](const auto& e) { return starts_with(e.first, of_service) && !e.second.address.empty() && !is_ready_endpoint(core_, ns, service, e.second.address); });
+}
+
 Result<std::shared_ptr<net::HttpClient>> ServerClients::get(const ServerAddress& a) {
   Entry& e = clients_[key_of(a)];
   e.used = ++uses_;
@@ -40,6 +53,7 @@ Result<std::shared_ptr<net::HttpClient>> ServerClients::get(const ServerAddress&
     return made.status();
   }
   e.client = std::move(*made);
+  if (a.endpoint) e.address = a.endpoint->host;
   std::shared_ptr<net::HttpClient> client = e.client;
   while (clients_.size() > kMaxClients) {
     auto oldest = clients_.begin();

@@ -23,13 +23,17 @@ class ServerClients {
   // Clients beyond so many go, those first that were unused longest; each keeps so many idle connections.
   static constexpr std::size_t kMaxClients = 64, kMaxIdle = 4;
 
-  explicit ServerClients(Core& core) : core_(core) {}
+  explicit ServerClients(Core& core);
   // Held by who uses it. BadRequest where the certificates cannot be read.
   Result<std::shared_ptr<net::HttpClient>> get(const ServerAddress& address);
 
  private:
+  // Connections to an endpoint that is no longer one are ended while it can still be told.
+  void on_slice(std::string_view ns, const Bytes& slice);
+
   struct Entry {
     std::shared_ptr<net::HttpClient> client;
+    std::string address;  // of the endpoint
     std::uint64_t used = 0;
   };
   Core& core_;

@@ -17,6 +17,9 @@ struct ServiceEndpoint {
 // The ready endpoints of a Service's port, by the port's name.
 std::vector<ServiceEndpoint> ready_endpoints(Core& core, const std::string& ns, const std::string& service, const std::string& port_name);
 
+// Whether any of a Service's ready endpoints has this address.
+bool is_ready_endpoint(Core& core, std::string_view ns, std::string_view service, std::string_view address);
+
 // One of them, by the port's number. Errors: NotFound; ServiceUnavailable where there is no such port or no ready endpoint.
 Result<ServiceEndpoint> resolve_service(Core& core, const std::string& ns, const std::string& service, std::uint16_t port);
 

@@ -38,6 +38,8 @@ class HookServer final : public NodeDialer {
   std::string ca_bundle() const { return base64_encode(ca_.certificate); }
   const std::string& ca_pem() const { return ca_.certificate; }
 
+  std::size_t connections() const { return server_->connections(); }
+
   void start(Fixture& f) {
     net::TlsServerConfig t;
     t.certificate_pem = leaf_.certificate;

@@ -255,6 +255,23 @@ TEST_CASE_METHOD(Hooked, "webhook configurations can always be deleted, and a co
   CHECK(f.post(kMaps, config_map("b")).code == 201);
 }
 
+namespace {
+async::Task<void> pause() { (void)co_await async::sleep_for(std::chrono::milliseconds(100)); }
+}  // namespace
+
+TEST_CASE_METHOD(Hooked, "connections to an endpoint end with it") {
+  validating({webhook("w.example.com", "/w", kConfigMaps)});
+  REQUIRE(f.post(kMaps, config_map("x")).code == 201);
+  CHECK(hooks.connections() == 1);
+  REQUIRE(f.send("PATCH", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/hook-1", parse(R"([{"op":"replace","path":"/endpoints/0/conditions/ready","value":false}])"),
+                 "application/json-patch+json").code == 200);
+  f.run(pause());
+  CHECK(hooks.connections() == 0);
+  Answer a = f.post(kMaps, config_map("y"));
+  CHECK(a.body["message"] == "Internal error occurred: failed calling webhook \"w.example.com\": failed to call webhook: "
+                             "Post \"https://hook.default.svc:443/w?timeout=10s\": no endpoints available for service \"hook\"");
+}
+
 TEST_CASE_METHOD(Hooked, "of a Namespace the namespace is itself") {
   by_path["/ns"] = [](const Document&) { return Document{{"allowed", true}}; };
   validating({webhook("ns.example.com", "/ns", R"({"operations":["*"],"apiGroups":["*"],"apiVersions":["*"],"resources":["namespaces"]})")});
