@@ -3,6 +3,7 @@
 #include "cel/opaque.hpp"
 #include "cel/work.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace onebin::cel {
@@ -115,7 +116,8 @@ std::uint64_t apply(Rule rule, std::span<const Value> args, const Value& result)
     case Rule::Flatten: {
       double depth = args.size() == 2 && args[1].is(ValueKind::Int) ? static_cast<double>(args[1].as_int()) : 1;
       if (depth < 0) depth = 1;
-      return static_cast<std::uint64_t>(static_cast<double>(size_of(args[0], false)) * depth) + 1 + kListCost;
+      double elements = std::min(static_cast<double>(size_of(args[0], false)) * depth, 9e18);  // beyond every limit
+      return static_cast<std::uint64_t>(elements) + 1 + kListCost;
     }
     case Rule::Among: return among(args[0]);
     case Rule::AmongKeys: return among(args[1]);
