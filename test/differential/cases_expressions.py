@@ -273,7 +273,7 @@ def mutating_policies(t):
     add("atomic", "Object{spec: Object.spec{selector: Object.spec.selector{matchLabels: {'x': 'y'}}}}", mark=False, groups=("apps",), resources=("deployments",), conditions=[{"name": "n", "expression": "object.metadata.name == 'atomic'"}])
     add("containers", "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{containers: [Object.spec.template.spec.containers{name: 'c', image: 'new'}, Object.spec.template.spec.containers{name: 'side', image: 's'}]}}}}", mark=False, groups=("apps",), resources=("deployments",), conditions=[{"name": "n", "expression": "object.metadata.name == 'containers'"}])
     add("a-again", "[JSONPatch{op: 'add', path: '/data/first', value: has(object.data.second) ? 'again' : 'once'}]", mark="again", reinvocation="IfNeeded")
-    add("b-again", "[JSONPatch{op: 'add', path: '/data/second', value: has(object.data.first) ? object.data.first : 'none'}]", mark="again")
+    add("b-again", "[JSONPatch{op: 'add', path: '/data/second', value: 'x'}]", mark="again")  # in whichever order
     add("variables", "[JSONPatch{op: 'add', path: '/data/v', value: variables.v}]", variables=[{"name": "v", "expression": "object.data.mark + request.operation"}])
     add("last", "[JSONPatch{op: 'add', path: '/data/none/x', value: 'y'}]")
     enforced(t, cm("probe", {"mark": "last"}))
