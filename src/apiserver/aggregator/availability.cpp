@@ -1,6 +1,7 @@
 // Whether aggregated API servers can be reached, and what they tell of themselves.
 #include "apiserver/aggregator/aggregator.hpp"
 
+#include "apiserver/concat.hpp"
 #include "apiserver/crd/definitions.hpp"
 #include "apiserver/respond.hpp"
 
@@ -75,7 +76,8 @@ async::Task<Result<net::WholeResponse>> Aggregator::get(const RemoteVersion* r, 
   ServiceEndpoint endpoint;
   Result<Client> client = client_of(*r, &endpoint);
   if (!client) co_return client.status();
-  std::string url = "https://" + (endpoint.host.find(':') == std::string::npos ? endpoint.host : "[" + endpoint.host + "]") + ":" + std::to_string(endpoint.port) + target;
+  bool v6 = endpoint.host.find(':') != std::string::npos;
+  const std::string url = concat({"https://", v6 ? "[" : "", endpoint.host, v6 ? "]" : "", ":", std::to_string(endpoint.port), target});
   net::ClientRequest q;
   q.target = std::move(target);
   q.headers = front_proxy_headers(UserInfo{"system:kube-aggregator", {}, {std::string(kMastersGroup)}, {}});
@@ -83,17 +85,18 @@ async::Task<Result<net::WholeResponse>> Aggregator::get(const RemoteVersion* r, 
   Client held = *client;
   Result<net::WholeResponse> answer = co_await async::with_timeout(kLimit, fetch(held.get(), std::move(q)));
   if (answer.is(Reason::Cancelled)) co_return answer;
-  const std::string failing = "failing or missing response from " + url + ": ";
-  if (answer.is(Reason::Timeout))
-    co_return Status(Reason::Timeout, failing + "Get " + go_quote(url) + ": context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
-  if (!answer) co_return Status(answer.reason(), failing + "Get " + go_quote(url) + ": " + answer.status().message());
-  if (answer->status < 200 || answer->status >= 300) co_return Status(Reason::ServiceUnavailable, failing + "bad status from " + url + ": " + std::to_string(answer->status));
+  constexpr std::string_view kFailing = "failing or missing response from ";
+  if (!answer) {
+    std::string_view why = answer.is(Reason::Timeout) ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" : std::string_view(answer.status().message());
+    co_return Status(answer.reason(), concat({kFailing, url, ": Get ", go_quote(url), ": ", why}));
+  }
+  if (answer->status < 200 || answer->status >= 300) co_return Status(Reason::ServiceUnavailable, concat({kFailing, url, ": bad status from ", url, ": ", std::to_string(answer->status)}));
   co_return answer;
 }
 
 // The Available condition as it is now.
 async::Task<Result<Document>> Aggregator::check(const RemoteVersion* r) {
-  const std::string where = "service/" + r->service + " in " + go_quote(r->ns);
+  const std::string where = concat({"service/", r->service, " in ", go_quote(r->ns)});
   auto service = core_.cacher.get<api::core::v1::Service>(r->ns, r->service);
   if (!service) co_return failed("ServiceNotFound", where + " is not present");
   if (service->spec.type == "ClusterIP" || service->spec.type.empty()) {
@@ -106,7 +109,7 @@ async::Task<Result<Document>> Aggregator::check(const RemoteVersion* r) {
     core_.cacher.for_each("discovery.k8s.io", "endpointslices", r->ns, [&](std::string_view, std::string_view, const Bytes& object) { return !(any = matches_labels(of_service, *object)); });
     if (!any) co_return failed("EndpointsNotFound", "cannot find endpointslices for " + where);
     if (ready_endpoints(core_, r->ns, r->service, port->name).empty())
-      co_return failed("MissingEndpoints", "endpointslices for " + where + " have no addresses with port name " + go_quote(port->name));
+      co_return failed("MissingEndpoints", concat({"endpointslices for ", where, " have no addresses with port name ", go_quote(port->name)}));
   }
   Status last;
   for (int i = 0; i < kAttempts; ++i) {

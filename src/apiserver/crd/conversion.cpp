@@ -1,6 +1,7 @@
 #include "apiserver/crd/conversion.hpp"
 
 #include "apiserver/cache/stored_json.hpp"
+#include "apiserver/concat.hpp"
 #include "apiserver/crd/custom_kind.hpp"
 #include "apiserver/respond.hpp"
 
@@ -25,7 +26,7 @@ constexpr Duration kLimit = std::chrono::seconds(30);
 
 Status unconverted(std::string text) { return Status(Reason::Unknown, std::move(text)); }
 
-std::string gvk_text(const Document& object) { return std::string(api_version_of(object)) + ", Kind=" + std::string(kind_of(object)); }
+std::string gvk_text(const Document& object) { return concat({api_version_of(object), ", Kind=", kind_of(object)}); }
 
 std::string_view go_type(const Document& d) {
   return d.is_string() ? "string" : d.is_boolean() ? "bool" : d.is_number_integer() ? "int64" : d.is_number() ? "float64" : d.is_array() ? "[]interface {}" : d.is_null() ? "<nil>" : "map[string]interface {}";
@@ -34,7 +35,7 @@ std::string_view go_type(const Document& d) {
 // Who it is must stay.
 Status check_identity(const Document& in, const Document& out) {
   auto same = [](const char* what, std::string_view a, std::string_view b) {
-    return a == b ? Status::ok() : bad_request("must have the same " + std::string(what) + ": " + std::string(a) + " != " + std::string(b));
+    return a == b ? Status::ok() : bad_request(concat({"must have the same ", what, ": ", a, " != ", b}));
   };
   RETURN_IF_ERROR(same("kind", kind_of(in), kind_of(out)));
   RETURN_IF_ERROR(same("name", apimachinery::name_of(in), apimachinery::name_of(out)));
@@ -49,9 +50,9 @@ Status take_map(const char* field, const Document& response, Document& metadata)
     metadata.erase(field);
     return Status::ok();
   }
-  if (!now->is_object()) return bad_request(std::string("invalid metadata.") + field + " of type " + std::string(go_type(*now)) + " in converted object");
+  if (!now->is_object()) return bad_request(concat({"invalid metadata.", field, " of type ", go_type(*now), " in converted object"}));
   for (const auto& [k, v] : now->items())
-    if (!v.is_string()) return bad_request(std::string("metadata.") + field + "[" + k + "] must be a string, but is " + std::string(go_type(v)) + " in converted object");
+    if (!v.is_string()) return bad_request(concat({"metadata.", field, "[", k, "] must be a string, but is ", go_type(v), " in converted object"}));
   if (member(metadata, field) != *now) {
     bool labels = field[0] == 'l';
     FieldPath path = FieldPath("metadata").child(labels ? "labels" : "annotation");
@@ -80,55 +81,57 @@ Result<Document> read_answer(const Document& review, const std::string& uid, boo
   const Document* response = find_member(review, "response");
   if (v1) {
     const std::string expected = "apiextensions.k8s.io/v1, Kind=ConversionReview";
-    if (std::string got = gvk_text(review); got != expected) return bad_request("expected webhook response of " + expected + ", got " + (api_version_of(review).empty() ? "/, Kind=" + std::string(kind_of(review)) : got));
+    if (std::string got = gvk_text(review); got != expected) return bad_request(concat({"expected webhook response of ", expected, ", got ", api_version_of(review).empty() ? "/" : "", got}));
   }
   if (!response || !response->is_object()) return bad_request("no response provided");
-  if (std::string_view got = string_at(*response, "uid"); v1 && got != uid) return bad_request("expected response.uid=" + go_quote(uid) + ", got " + go_quote(got));
+  if (std::string_view got = string_at(*response, "uid"); v1 && got != uid) return bad_request(concat({"expected response.uid=", go_quote(uid), ", got ", go_quote(got)}));
   const Document& result = member(*response, "result");
   if (std::string_view status = string_at(result, "status"); status != "Success") {
-    std::string message(string_at(result, "message"));
-    return bad_request(message.empty() ? "response.result.status was '" + std::string(status) + "', not 'Success'" : message);
+    std::string_view message = string_at(result, "message");
+    return bad_request(message.empty() ? concat({"response.result.status was '", status, "', not 'Success'"}) : std::string(message));
   }
   const Document& objects = member(*response, "convertedObjects");
   return objects.is_array() ? objects : Document::array();
 }
 
 Status check_converted(const Document& in, const Document& out, const std::string& api_version) {
-  auto gv = [](std::string_view text) { return text.find('/') == std::string_view::npos ? "/" + std::string(text) : std::string(text); };
   if (!out.is_object()) return bad_request("invalid type");
-  if (api_version_of(out) != api_version) return bad_request("invalid groupVersion (expected " + api_version + ", received " + gv(api_version_of(out)) + ")");
-  if (kind_of(out) != kind_of(in)) return bad_request("invalid kind (expected " + std::string(kind_of(in)) + ", received " + std::string(kind_of(out)) + ")");
+  if (api_version_of(out) != api_version) return bad_request(concat({"invalid groupVersion (expected ", api_version, ", received ", api_version_of(out), ")"}));
+  if (kind_of(out) != kind_of(in)) return bad_request(concat({"invalid kind (expected ", kind_of(in), ", received ", kind_of(out), ")"}));
   return Status::ok();
 }
 
 // Takes what came back for one object of `many`, the index-th.
 Status take_converted(Document& object, Document converted, const std::string& api_version, std::size_t index, bool many) {
-  const std::string of = "conversion webhook for " + gvk_text(object) + " returned invalid ", at = " at index " + std::to_string(index);
-  if (Status s = check_converted(object, converted, api_version); !s) return unconverted(of + (many ? "converted object" : "object") + at + ": " + s.message());
-  if (Status s = check_identity(object, converted); !s) return unconverted(of + (many ? "converted object" + at : "object") + ": " + s.message());
-  if (Status s = restore_metadata(object, converted); !s) return unconverted(of + (many ? "metadata in object" + at : "metadata") + ": " + s.message());
+  auto wrong = [&](std::string_view what, bool indexed, const Status& why) {
+    return unconverted(concat({"conversion webhook for ", gvk_text(object), " returned invalid ", what, indexed ? " at index " + std::to_string(index) : "", ": ", why.message()}));
+  };
+  if (Status s = check_converted(object, converted, api_version); !s) return wrong(many ? "converted object" : "object", true, s);
+  if (Status s = check_identity(object, converted); !s) return wrong(many ? "converted object" : "object", many, s);
+  if (Status s = restore_metadata(object, converted); !s) return wrong(many ? "metadata in object" : "metadata", many, s);
   object = std::move(converted);
   return Status::ok();
 }
 
 std::string review_of(const ConversionWebhook& w, const std::string& uid, const std::string& api_version, const std::vector<Document*>& objects) {
-  Document list = Document::array();
-  for (const Document* o : objects) list.push_back(*o);
-  Document d = {{"kind", "ConversionReview"}, {"apiVersion", "apiextensions.k8s.io/" + w.review_version},
-                {"request", {{"uid", uid}, {"desiredAPIVersion", api_version}, {"objects", std::move(list)}}},
-                {"response", {{"uid", ""}, {"convertedObjects", nullptr}, {"result", {{"metadata", Document::object()}}}}}};
-  return d.dump(-1, ' ', false, Document::error_handler_t::replace) + "\n";
+  std::string list;
+  for (const Document* o : objects) {
+    if (!list.empty()) list.push_back(',');
+    apimachinery::append_json(list, *o, nullptr);
+  }
+  return concat({R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/)", w.review_version, R"(","request":{"uid":")", uid, R"(","desiredAPIVersion":")", api_version,
+                 R"(","objects":[)", list, R"(]},"response":{"uid":"","convertedObjects":null,"result":{"metadata":{}}}})", "\n"});
 }
 
 async::Task<Result<void>> ask(Core* core, const ConversionWebhook* w, std::string api_version, std::vector<Document*> objects) {
   if (w->review_version.empty()) co_return unconverted("no supported conversion review versions");
-  std::string uid = random_uuid(core->rng()), of = "conversion webhook for " + gvk_text(*objects.front());
-  if (!w->target.unusable.empty()) co_return unconverted(of + " failed: " + w->target.unusable);
+  std::string uid = random_uuid(core->rng()), of = concat({"conversion webhook for ", gvk_text(*objects.front())});
+  if (!w->target.unusable.empty()) co_return unconverted(concat({of, " failed: ", w->target.unusable}));
   Result<Document> review = co_await call_webhook(core, &w->target, review_of(*w, uid, api_version, objects), kLimit, false);
   if (review.is(Reason::Cancelled)) co_return review.status();
   Result<Document> converted = review ? read_answer(*review, uid, w->review_version == "v1") : review;
-  if (!converted) co_return unconverted(of + " failed: " + converted.status().message());
-  if (converted->size() != objects.size()) co_return unconverted(of + " returned " + std::to_string(converted->size()) + " objects, expected " + std::to_string(objects.size()));
+  if (!converted) co_return unconverted(concat({of, " failed: ", converted.status().message()}));
+  if (converted->size() != objects.size()) co_return unconverted(concat({of, " returned ", std::to_string(converted->size()), " objects, expected ", std::to_string(objects.size())}));
   for (std::size_t i = 0; i < objects.size(); ++i)
     if (Status s = take_converted(*objects[i], std::move((*converted)[i]), api_version, i, objects.size() > 1); !s) co_return s;
   co_return Result<void>();

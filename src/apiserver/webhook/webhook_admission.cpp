@@ -1,6 +1,7 @@
 // MutatingAdmissionWebhook and ValidatingAdmissionWebhook.
 #include "apiserver/webhook/webhook_admission.hpp"
 
+#include "apiserver/concat.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/webhook/admission_review.hpp"
 #include "apiserver/webhook/hook_source.hpp"
@@ -79,16 +80,15 @@ async::Task<Verdict> ask(Core* core, const Hook* hook, const AdmissionAttributes
 }
 
 void count(const Hook& hook, const AdmissionAttributes& a, const Verdict& v, bool mutating) {
-  const std::string name = "name=\"" + hook.name + "\"", type = std::string(",type=\"") + (mutating ? "admit" : "validating") + "\"";
-  const std::string operation = ",operation=\"" + std::string(to_string(a.operation)) + "\"";
+  std::string_view type = mutating ? "admit" : "validating", operation = to_string(a.operation);
   bool failed = !v.failed.empty(), rejected = !v.refused.is_ok() || (failed && !hook.ignore_failures);
   std::string code = std::to_string(failed ? 500 : v.refused.code());
   metrics::counter("apiserver_admission_webhook_request_total", "Calls of admission webhooks.",
-                   "code=\"" + code + "\"," + name + operation + ",rejected=\"" + (rejected ? "true" : "false") + "\"" + type).add();
-  if (failed && hook.ignore_failures) metrics::counter("apiserver_admission_webhook_fail_open_count", "Failed calls of admission webhooks that were ignored.", name + type).add();
+                   concat({"code=\"", code, "\",name=\"", hook.name, "\",operation=\"", operation, "\",rejected=\"", rejected ? "true" : "false", "\",type=\"", type, "\""})).add();
+  if (failed && hook.ignore_failures) metrics::counter("apiserver_admission_webhook_fail_open_count", "Failed calls of admission webhooks that were ignored.", concat({"name=\"", hook.name, "\",type=\"", type, "\""})).add();
   if (rejected)
     metrics::counter("apiserver_admission_webhook_rejection_count", "Requests that admission webhooks refused.",
-                     std::string("error_type=\"") + (failed ? "calling_webhook_error" : "no_error") + "\"," + name + operation + ",rejection_code=\"" + code + "\"" + type).add();
+                     concat({"error_type=\"", failed ? "calling_webhook_error" : "no_error", "\",name=\"", hook.name, "\",operation=\"", operation, "\",rejection_code=\"", code, "\",type=\"", type, "\""})).add();
 }
 
 // What a verdict means to the request: OK, or how it ends.
@@ -96,7 +96,7 @@ Status consequence(const Core& core, const Hook& hook, const AdmissionAttributes
   if (v.refused.is(Reason::Cancelled)) return v.refused;
   count(hook, a, v, mutating);
   if (v.failed.empty()) return v.refused;
-  std::string text = "failed calling webhook " + go_quote(hook.name) + ": " + v.failed;
+  std::string text = concat({"failed calling webhook ", go_quote(hook.name), ": ", v.failed});
   log_warn(hook.ignore_failures ? "failed calling webhook, failing open" : "failed calling webhook, failing closed", {{"webhook", hook.name}, {"error", v.failed}});
   if (!hook.ignore_failures) return internal_error_occurred(text);
   return request_is_over(a, core.clock().now()) ? request_timed_out() : Status::ok();
