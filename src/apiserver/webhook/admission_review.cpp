@@ -3,6 +3,9 @@
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
+#include <algorithm>
+#include <limits>
+
 namespace onebin::apiserver {
 
 using apimachinery::find_member;
@@ -106,14 +109,15 @@ Status webhook_refusal(std::string_view webhook, const Document& result, std::st
   d.group = string_at(details, "group");
   d.kind = string_at(details, "kind");
   d.uid = string_at(details, "uid");
-  d.retry_after_seconds = static_cast<int>(apimachinery::int_at(details, "retryAfterSeconds"));
+  d.retry_after_seconds = static_cast<int>(std::clamp<std::int64_t>(apimachinery::int_at(details, "retryAfterSeconds"), 0, std::numeric_limits<std::int32_t>::max()));
   if (const Document& causes = member(details, "causes"); causes.is_array())
     for (const auto& c : causes) d.causes.push_back({std::string(string_at(c, "reason")), std::string(string_at(c, "message")), std::string(string_at(c, "field"))});
   Reason known = reason_from_string(reason);
   if (known == Reason::Success) known = Reason::Unknown;
   if (known == Reason::Unknown && other_reason) *other_reason = reason;
   Status s(known, std::move(message), std::move(d));
-  s.set_code(static_cast<int>(std::max<std::int64_t>(apimachinery::int_at(result, "code"), 400)));
+  const std::int64_t code = apimachinery::int_at(result, "code");
+  s.set_code(code > 999 ? 500 : static_cast<int>(std::max<std::int64_t>(code, 400)));  // a refusal, and no more digits than HTTP has
   return s;
 }
 

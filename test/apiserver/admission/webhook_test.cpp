@@ -55,6 +55,16 @@ Document patch(const char* operations) { return {{"allowed", true}, {"patchType"
 
 }  // namespace
 
+TEST_CASE_METHOD(Hooked, "a refusal has a status that HTTP can say") {
+  std::int64_t code = 0;
+  by_path["/deny"] = [&](const Document&) { return Document{{"allowed", false}, {"status", {{"code", code}}}}; };
+  validating({webhook("deny.example.com", "/deny", kConfigMaps)});
+  for (auto [told, means] : {std::pair<std::int64_t, int>{200, 400}, {-1, 400}, {499, 499}, {4053333333, 500}, {1000, 500}}) {
+    code = told;
+    CHECK(f.post(kMaps, config_map("bad")).code == means);
+  }
+}
+
 TEST_CASE_METHOD(Hooked, "a validating webhook sees the request and refuses it with its own status") {
   by_path["/deny"] = [](const Document& r) {
     if (r["operation"] != "CREATE" || r["name"] != "bad") return Document{{"allowed", true}, {"warnings", {"look out"}}};
