@@ -1,4 +1,5 @@
 #include <onebin/apimachinery/document.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 
 namespace onebin::apimachinery {
 
@@ -69,5 +70,13 @@ std::string_view namespace_of(const Document& object) { return string_at(member(
 std::string_view uid_of(const Document& object) { return string_at(member(object, "metadata"), "uid"); }
 
 bool same_value(const Document& a, const Document& b) { return a == b; }
+
+std::vector<std::string> string_list(const Document& list) {
+  std::vector<std::string> out;
+  if (list.is_array())
+    for (const auto& v : list)
+      if (v.is_string()) out.push_back(v.get<std::string>());
+  return out;
+}
 
 }  // namespace onebin::apimachinery

@@ -91,11 +91,8 @@ class Writer {
     return out;
   }
 
-  // The fields of one message as members of the object that is open. `object_meta`: metadata of the object itself.
-  bool members(std::string_view bytes, const TypeSchema& type, int depth, bool& first, bool object_meta) {
-    if (depth > kMaxDepth || type.fields.size() > kMaxFields) return false;
-    Slot slots[kMaxFields];  // by field, an embedded struct at its first one; only what was seen is filled in
-    std::uint64_t seen = 0;
+  // Where the fields of a message are, each in the slot of its index; `seen`: the bits of those that are there.
+  static bool scan(std::string_view bytes, const TypeSchema& type, Slot* slots, std::uint64_t& seen) {
     const char* p = bytes.data();
     const char* end = p + bytes.size();
     while (p != end) {
@@ -114,6 +111,15 @@ class Writer {
       s.last = w;
       ++s.count;
     }
+    return true;
+  }
+
+  // The fields of one message as members of the object that is open. `object_meta`: metadata of the object itself.
+  bool members(std::string_view bytes, const TypeSchema& type, int depth, bool& first, bool object_meta) {
+    if (depth > kMaxDepth || type.fields.size() > kMaxFields) return false;
+    Slot slots[kMaxFields];  // by field, an embedded struct at its first one; only what was seen is filled in
+    std::uint64_t seen = 0;
+    if (!scan(bytes, type, slots, seen)) return false;
     // On the wire fields go by number, in JSON by declaration.
     std::uint64_t left = seen | spoken(type.fields);
     if (object_meta) left |= ~std::uint64_t{0} >> (kMaxFields - type.fields.size());  // the version to write may be stored nowhere
@@ -396,20 +402,8 @@ class Writer {
   bool shaped(std::string_view bytes, const TypeSchema& type, int depth) {
     if (depth > kMaxDepth) return false;
     Slot slots[2] = {};
-    const char* p = bytes.data();
-    const char* end = p + bytes.size();
-    while (p != end) {
-      const char* begin = p;
-      wire::FieldOnWire w;
-      if (!wire::read_field(p, end, w)) return false;
-      const ProtoEntry* e = type.entry(w.number);
-      if (!e || e->first > 1) continue;
-      Slot& s = slots[e->first];
-      if (!s.begin) s.begin = begin;
-      s.end = p;
-      s.last = w;
-      ++s.count;
-    }
+    std::uint64_t seen = 0;
+    if (type.fields.size() > std::size(slots) || !scan(bytes, type, slots, seen)) return false;
     switch (type.shape) {
       case Shape::Array:
         if (!slots[0].begin) return out_.put("[]"), true;

@@ -1,20 +1,9 @@
 #include <onebin/apimachinery/format_errors.hpp>
 #include <onebin/apimachinery/names.hpp>
 #include <onebin/apimachinery/selectors.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 
 namespace onebin::apimachinery {
-namespace {
-
-std::vector<std::string> strings_of(const Document& list) {
-  std::vector<std::string> out;
-  if (list.is_array())
-    for (const auto& v : list)
-      if (v.is_string()) out.push_back(v.get<std::string>());
-  return out;
-}
-
-}  // namespace
-
 FieldErrors validate_label_name(std::string_view name, const FieldPath& path) {
   FieldErrors out;
   for (auto& m : is_qualified_name(name)) out.push_back(field_invalid(path, std::string(name), std::move(m)));
@@ -36,7 +25,7 @@ FieldErrors validate_labels(const Document& labels, const FieldPath& path) {
 FieldErrors validate_label_requirement(const Document& e, const FieldPath& at, LabelSelectorValidation options) {
   FieldErrors out;
   auto op = string_at(e, "operator");
-  auto values = strings_of(member(e, "values"));
+  auto values = string_list(member(e, "values"));
   if (op == "In" || op == "NotIn") {
     if (values.empty()) out.push_back(field_required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
   } else if (op == "Exists" || op == "DoesNotExist") {

@@ -1,6 +1,7 @@
 #include <onebin/apimachinery/selectors.hpp>
 
 #include <onebin/apimachinery/names.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 #include <onebin/base/bytes.hpp>
 
 #include <algorithm>
@@ -232,14 +233,6 @@ Result<SelectorOp> operator_from_api(std::string_view op) {
   return bad_request(go_quote(op) + " is not a valid label selector operator");
 }
 
-std::vector<std::string> strings_of(const Document& list) {
-  std::vector<std::string> out;
-  if (list.is_array())
-    for (const auto& v : list)
-      if (v.is_string()) out.push_back(v.get<std::string>());
-  return out;
-}
-
 }  // namespace
 
 Result<LabelRequirement> LabelRequirement::make(std::string key, SelectorOp op, std::vector<std::string> values) {
@@ -316,7 +309,7 @@ Result<LabelSelector> LabelSelector::from_document(const Document& selector) {
   if (const auto& expressions = member(selector, "matchExpressions"); expressions.is_array())
     for (const auto& e : expressions) {
       ASSIGN_OR_RETURN(SelectorOp op, operator_from_api(string_at(e, "operator")));
-      ASSIGN_OR_RETURN(auto r, LabelRequirement::make(std::string(string_at(e, "key")), op, strings_of(member(e, "values"))));
+      ASSIGN_OR_RETURN(auto r, LabelRequirement::make(std::string(string_at(e, "key")), op, string_list(member(e, "values"))));
       out.add(std::move(r));
     }
   return out;

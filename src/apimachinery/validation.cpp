@@ -3,6 +3,7 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/schema.hpp>
 #include <onebin/apimachinery/selectors.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 #include <onebin/apimachinery/values.hpp>
 #include <onebin/base/bytes.hpp>
 
@@ -23,14 +24,6 @@ std::string text_of(const Document& object, const char* name) { return std::stri
 
 void name_problems(FieldErrors& out, NameProblems problems, const FieldPath& path, const std::string& value) {
   for (auto& m : problems) out.push_back(field_invalid(path, value, std::move(m)));
-}
-
-std::vector<std::string> strings_of(const Document& list) {
-  std::vector<std::string> out;
-  if (list.is_array())
-    for (const auto& v : list)
-      if (v.is_string()) out.push_back(v.get<std::string>());
-  return out;
 }
 
 FieldErrors owner_reference(const Document& ref, const FieldPath& path) {
@@ -79,7 +72,7 @@ void own_finalizer(FieldErrors& out, std::string_view name, const FieldPath& pat
 }
 
 void own_finalizers(FieldErrors& out, const Document& finalizers, const FieldPath& path) {
-  auto names = strings_of(finalizers);
+  auto names = string_list(finalizers);
   for (std::size_t i = 0; i < names.size(); ++i) own_finalizer(out, names[i], path.index(i));
 }
 
@@ -169,7 +162,7 @@ FieldErrors validate_finalizer_name(std::string_view name, const FieldPath& path
 FieldErrors validate_finalizers(const Document& finalizers, const FieldPath& path) {
   FieldErrors out;
   bool orphan = false, foreground = false;
-  for (const auto& f : strings_of(finalizers)) {
+  for (const auto& f : string_list(finalizers)) {
     append(out, validate_finalizer_name(f, path));
     orphan |= f == "orphan";
     foreground |= f == "foregroundDeletion";
@@ -180,9 +173,9 @@ FieldErrors validate_finalizers(const Document& finalizers, const FieldPath& pat
 }
 
 FieldErrors validate_no_new_finalizers(const Document& now, const Document& before, const FieldPath& path) {
-  auto old = strings_of(before);
+  auto old = string_list(before);
   std::set<std::string> extra;
-  for (const auto& f : strings_of(now))
+  for (const auto& f : string_list(now))
     if (std::find(old.begin(), old.end(), f) == old.end()) extra.insert(f);
   if (extra.empty()) return {};
   std::string list;
@@ -298,7 +291,7 @@ FieldErrors validate_delete_options(const Document& options) {
     if (policy != "Foreground" && policy != "Background" && policy != "Orphan")
       out.push_back(field_not_supported(propagation, policy, {"Foreground", "Background", "Orphan", "nil"}));
   }
-  append(out, validate_dry_run(strings_of(member(options, "dryRun")), FieldPath("dryRun")));
+  append(out, validate_dry_run(string_list(member(options, "dryRun")), FieldPath("dryRun")));
   constexpr const char* kUnsafe = "ignoreStoreReadErrorWithClusterBreakingPotential";
   if (bool_at(options, kUnsafe))
     for (const char* name : {"propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions"})

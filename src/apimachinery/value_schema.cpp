@@ -2,6 +2,7 @@
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/names.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 #include <onebin/apimachinery/validation.hpp>
 #include <onebin/base/bytes.hpp>
 
@@ -71,14 +72,6 @@ std::optional<std::int64_t> count_of(const Document& schema, const char* name) {
   const Document& v = member(schema, name);
   return v.is_number() ? std::optional<std::int64_t>(int_at(schema, name)) : std::nullopt;
 }
-std::vector<std::string> texts_of(const Document& list) {
-  std::vector<std::string> out;
-  if (list.is_array())
-    for (const auto& e : list)
-      if (e.is_string()) out.push_back(e.get<std::string>());
-  return out;
-}
-
 std::unique_ptr<Node> compile(const Document& schema, int depth);
 
 std::vector<std::unique_ptr<Node>> compile_list(const Document& list, int depth) {
@@ -135,10 +128,10 @@ std::unique_ptr<Node> compile(const Document& schema, int depth) {
   n->combined = compile_combined(schema, depth);
   n->nullable = bool_at(schema, "nullable");
   n->embedded = bool_at(schema, "x-kubernetes-embedded-resource");
-  n->required = texts_of(member(schema, "required"));
+  n->required = string_list(member(schema, "required"));
   std::string_view list = string_at(schema, "x-kubernetes-list-type");
   n->list = list == "set" ? Node::List::Set : list == "map" ? Node::List::Map : Node::List::None;
-  n->list_keys = texts_of(member(schema, "x-kubernetes-list-map-keys"));
+  n->list_keys = string_list(member(schema, "x-kubernetes-list-map-keys"));
   if (const Document& p = member(schema, "properties"); p.is_object()) {
     n->properties.reserve(p.size());
     for (const auto& [name, s] : p.items()) n->properties.emplace_back(name, compile(s, depth + 1));

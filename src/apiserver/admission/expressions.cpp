@@ -1,5 +1,7 @@
 #include "apiserver/admission/expressions.hpp"
 
+#include "apiserver/user_document.hpp"
+
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/apimachinery/field_error.hpp>
 
@@ -143,17 +145,9 @@ ExpressionOutcome evaluate(const Expression& e, const ExpressionInput& input, st
 }
 
 Document request_for_expressions(const AdmissionAttributes& a, const Match& match) {
-  auto kind = [](const GroupVersionKind& k) { return Document{{"group", k.group}, {"version", k.version}, {"kind", k.kind}}; };
-  auto resource = [](const GroupVersionResource& r) { return Document{{"group", r.group}, {"version", r.version}, {"resource", r.resource}}; };
-  Document user = Document::object();
-  if (a.user) {
-    if (!a.user->name.empty()) user["username"] = a.user->name;
-    if (!a.user->uid.empty()) user["uid"] = a.user->uid;
-    if (!a.user->groups.empty()) user["groups"] = a.user->groups;
-    if (!a.user->extra.empty()) user["extra"] = a.user->extra;
-  }
-  Document d{{"uid", ""}, {"kind", kind(match.kind)}, {"resource", resource(match.resource)}, {"requestKind", kind(kind_of_request(a))},
-             {"requestResource", resource(resource_of_request(a))}, {"operation", std::string(to_string(a.operation))}, {"userInfo", std::move(user)},
+  Document d{{"uid", ""}, {"kind", kind_document(match.kind)}, {"resource", resource_document(match.resource)},
+             {"requestKind", kind_document(kind_of_request(a))}, {"requestResource", resource_document(resource_of_request(a))},
+             {"operation", std::string(to_string(a.operation))}, {"userInfo", a.user ? user_document(*a.user) : Document::object()},
              {"object", nullptr}, {"oldObject", nullptr}, {"dryRun", a.dry_run}, {"options", a.options ? *a.options : Document()}};
   if (!a.subresource.empty()) d["subResource"] = d["requestSubResource"] = a.subresource;
   if (!a.name.empty()) d["name"] = a.name;

@@ -3,6 +3,7 @@
 #include "apiserver/errors.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 
 #include <algorithm>
 
@@ -12,23 +13,17 @@ using apimachinery::find_member;
 using apimachinery::LabelSelector;
 using apimachinery::member;
 using apimachinery::string_at;
+using apimachinery::string_list;
 
 namespace {
-
-std::vector<std::string> texts(const Document& list) {
-  std::vector<std::string> out;
-  if (list.is_array())
-    for (const auto& e : list)
-      if (e.is_string()) out.push_back(e.get<std::string>());
-  return out;
-}
 
 std::vector<MatchRule> rules_of(const Document& list) {
   std::vector<MatchRule> out;
   if (!list.is_array()) return out;
   for (const auto& r : list)
-    out.push_back({texts(member(r, "operations")), texts(member(r, "apiGroups")), texts(member(r, "apiVersions")), texts(member(r, "resources")),
-                   texts(member(r, "resourceNames")), std::string(string_at(r, "scope"))});
+    out.push_back({string_list(member(r, "operations")), string_list(member(r, "apiGroups")), string_list(member(r, "apiVersions")),
+                   string_list(member(r, "resources")),
+                   string_list(member(r, "resourceNames")), std::string(string_at(r, "scope"))});
   return out;
 }
 
@@ -75,6 +70,9 @@ bool selects(const LabelSelector& selector, const Document* object) {
 }
 
 }  // namespace
+
+Document kind_document(const GroupVersionKind& k) { return {{"group", k.group}, {"version", k.version}, {"kind", k.kind}}; }
+Document resource_document(const GroupVersionResource& r) { return {{"group", r.group}, {"version", r.version}, {"resource", r.resource}}; }
 
 MatchCriteria MatchCriteria::of_webhook(const Document& webhook) { return criteria_of(webhook, "rules"); }
 

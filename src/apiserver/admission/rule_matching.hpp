@@ -23,6 +23,9 @@ struct GroupVersionKind {
   std::string api_version() const { return group.empty() ? version : group + "/" + version; }
   bool operator==(const GroupVersionKind&) const = default;
 };
+// As a request's description has them.
+Document kind_document(const GroupVersionKind& kind);
+Document resource_document(const GroupVersionResource& resource);
 
 struct MatchRule {
   std::vector<std::string> operations, groups, versions, resources;  // "*" among them is all; resources "a", "a/b", "*/b", "a/*"

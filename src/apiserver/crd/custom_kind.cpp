@@ -8,6 +8,7 @@
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/openapi.hpp>
 #include <onebin/apimachinery/prune.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 
 namespace onebin::apiserver {
 
@@ -18,14 +19,6 @@ using apimachinery::member;
 using apimachinery::string_at;
 
 namespace {
-
-std::vector<std::string> texts(const Document& list) {
-  std::vector<std::string> out;
-  if (list.is_array())
-    for (const auto& e : list)
-      if (e.is_string()) out.push_back(e.get<std::string>());
-  return out;
-}
 
 ScalePaths scale_paths(const Document& scale) {
   ScalePaths p;
@@ -50,8 +43,8 @@ KindSchema kind_schema(CustomKind& k, const Document& definition, const Document
   s.list_kind = arena.keep(string_at(names, "listKind"));
   s.plural = arena.keep(string_at(names, "plural"));
   s.singular = arena.keep(string_at(names, "singular"));
-  s.short_names = arena.keep(texts(member(names, "shortNames")));
-  s.categories = arena.keep(texts(member(names, "categories")));
+  s.short_names = arena.keep(apimachinery::string_list(member(names, "shortNames")));
+  s.categories = arena.keep(apimachinery::string_list(member(names, "categories")));
   s.verbs = arena.keep(std::vector<std::string>{"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"});
   s.namespaced = string_at(spec, "scope") == "Namespaced";
   s.storage_group = s.group;

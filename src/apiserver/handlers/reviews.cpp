@@ -2,6 +2,7 @@
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/objects.hpp"
 #include "apiserver/handlers/subresources.hpp"
+#include "apiserver/user_document.hpp"
 
 #include <onebin/api/registry.hpp>
 #include <onebin/apimachinery/format_errors.hpp>
@@ -33,15 +34,6 @@ UserInfo user_of(const Document& spec, std::string_view groups_field) {
         for (const auto& e : v)
           if (e.is_string()) u.extra[k].push_back(e.get<std::string>());
   return u;
-}
-
-Document user_document(const UserInfo& u) {
-  Document d = Document::object();
-  if (!u.name.empty()) d["username"] = u.name;
-  if (!u.uid.empty()) d["uid"] = u.uid;
-  if (!u.groups.empty()) d["groups"] = u.groups;
-  if (!u.extra.empty()) d["extra"] = u.extra;
-  return d;
 }
 
 // What a review asks about, and which of its selectors could not be read, wholly or in part: what cannot be read is left out,

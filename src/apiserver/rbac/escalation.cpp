@@ -4,6 +4,7 @@
 #include "apiserver/errors.hpp"
 
 #include <onebin/apimachinery/field_error.hpp>
+#include <onebin/apimachinery/string_list.hpp>
 #include <onebin/base/bytes.hpp>
 
 #include <set>
@@ -17,14 +18,7 @@ using apimachinery::member;
 using apimachinery::string_at;
 constexpr char kGroup[] = "rbac.authorization.k8s.io";
 
-std::vector<std::string> strings(const Document& object, std::string_view field) {
-  std::vector<std::string> out;
-  const Document& list = member(object, field);
-  if (list.is_array())
-    for (const auto& e : list)
-      if (e.is_string()) out.push_back(e.get<std::string>());
-  return out;
-}
+std::vector<std::string> strings(const Document& object, std::string_view field) { return apimachinery::string_list(member(object, field)); }
 
 std::vector<PolicyRule> rules_of_role(const Document& role) {
   std::vector<PolicyRule> out;

@@ -3,6 +3,7 @@
 #include "apiserver/registry/kinds.hpp"
 #include "apiserver/registry/pod_certificates.hpp"
 #include "apiserver/registry/pod_spec.hpp"
+#include "apiserver/user_document.hpp"
 
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/validation.hpp>
@@ -98,11 +99,7 @@ class SigningRequestStrategy final : public Strategy {
     Strategy::prepare_for_create(c, o);
     Document& spec = apimachinery::object_at(o, "spec");
     for (const char* f : {"username", "uid", "groups", "extra"}) spec.erase(f);
-    if (!c.user) return;
-    if (!c.user->name.empty()) spec["username"] = c.user->name;
-    if (!c.user->uid.empty()) spec["uid"] = c.user->uid;
-    if (!c.user->groups.empty()) spec["groups"] = c.user->groups;
-    if (!c.user->extra.empty()) spec["extra"] = c.user->extra;
+    if (c.user) write_user(spec, *c.user);
   }
   // Approval writes the conditions alone.
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {

@@ -1,5 +1,7 @@
 #include "apiserver/webhook/admission_review.hpp"
 
+#include "apiserver/user_document.hpp"
+
 #include <onebin/apimachinery/field_error.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
@@ -14,18 +16,6 @@ using apimachinery::member;
 using apimachinery::string_at;
 
 namespace {
-
-Document kind_document(const GroupVersionKind& k) { return {{"group", k.group}, {"version", k.version}, {"kind", k.kind}}; }
-Document resource_document(const GroupVersionResource& r) { return {{"group", r.group}, {"version", r.version}, {"resource", r.resource}}; }
-
-Document user_document(const UserInfo& u) {
-  Document d = Document::object();
-  if (!u.name.empty()) d["username"] = u.name;
-  if (!u.uid.empty()) d["uid"] = u.uid;
-  if (!u.groups.empty()) d["groups"] = u.groups;
-  if (!u.extra.empty()) d["extra"] = u.extra;
-  return d;
-}
 
 std::string kind_text(const Document& d) {
   auto gv = apimachinery::parse_group_version(apimachinery::api_version_of(d)).value_or(apimachinery::GroupVersion{});
