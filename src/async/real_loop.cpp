@@ -1,5 +1,6 @@
 #include <onebin/async/loop.hpp>
 #include <onebin/base/assert.hpp>
+#include <onebin/base/small_blocks.hpp>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -13,6 +14,8 @@ namespace onebin::async {
 namespace {
 
 thread_local Loop* g_current = nullptr;
+
+constexpr std::size_t kKeptBlocks = 512 * 1024;  // what sixteen writes at a time make and drop
 
 class AsioLoop final : public RealLoop {
   struct Idle {
@@ -49,10 +52,12 @@ class AsioLoop final : public RealLoop {
 
   Clock& clock() override { return system_clock(); }
   void run() override {
+    keep_small_blocks(kKeptBlocks);
     while (!io_.stopped()) {
       if (idle_.empty()) io_.run_one();
       else if (io_.poll_one() == 0) run_idle();
     }
+    keep_small_blocks(0);
   }
   void stop() override { io_.stop(); }
   void* native() override { return &io_; }

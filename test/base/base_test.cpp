@@ -1,9 +1,13 @@
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/file.hpp>
+#include <onebin/base/small_blocks.hpp>
 #include <onebin/base/status.hpp>
 #include <onebin/base/time.hpp>
 
 #include <catch2/catch.hpp>
+
+#include <map>
+#include <thread>
 
 using namespace onebin;
 
@@ -55,4 +59,27 @@ TEST_CASE("files are replaced whole") {
   CHECK(read_file(dir + "/none").is(Reason::NotFound));
   REQUIRE(remove_all(dir));
   CHECK_FALSE(path_exists(dir));
+}
+
+TEST_CASE("small blocks are given again whole, from whatever thread they come") {
+  keep_small_blocks(64 * 1024);
+  std::map<std::size_t, std::string> kept;
+  for (std::size_t round = 0; round < 3; ++round) {
+    for (std::size_t n = 0; n < 1200; ++n) kept[n] = std::string(n, static_cast<char>('a' + n % 26));
+    std::map<std::size_t, std::string> other;
+    std::thread([&] {
+      for (std::size_t n = 0; n < 1200; n += 3) other[n] = std::string(n, 'z');
+    }).join();
+    for (std::size_t n = 0; n < 1200; ++n) CHECK(kept[n] == std::string(n, static_cast<char>('a' + n % 26)));
+    for (auto& [n, s] : other) CHECK(s == std::string(n, 'z'));
+    kept.clear();
+  }
+  for (std::size_t size : {1u, 24u, 25u, 40u, 41u, 512u, 513u}) {
+    void* p = ::operator new(size);
+    std::fill_n(static_cast<char*>(p), size, 'x');
+    ::operator delete(p, size);
+    void* q = ::operator new(size);
+    ::operator delete(q);  // without its size, as some libraries do
+  }
+  keep_small_blocks(0);
 }
