@@ -1,12 +1,14 @@
 // NamespaceLifecycle: no object in a namespace that is not there or is going, and no deletion of the namespaces that the
 // system needs.
 #include "apiserver/admission/plugins.hpp"
+#include "apiserver/cache/object_view.hpp"
 #include "apiserver/errors.hpp"
-
-#include <onebin/api/core_v1.hpp>
 
 namespace onebin::apiserver {
 namespace {
+
+// Namespace.status.phase in the protobuf message: of each create this alone is read.
+constexpr std::uint32_t kStatus = 3, kPhase = 1;
 
 class NamespaceLifecycle final : public AdmissionPlugin {
  public:
@@ -26,9 +28,9 @@ class NamespaceLifecycle final : public AdmissionPlugin {
       co_return Result<void>();
     }
     // A create in a namespace that the caller has just made: the watch cache shows what was acknowledged.
-    auto ns = lister_.get<api::core::v1::Namespace>("", a.ns);
+    Bytes ns = lister_.get("", "namespaces", "", a.ns);
     if (!ns) co_return not_found("namespaces", a.ns);
-    if (ns->status.phase != "Terminating") co_return Result<void>();
+    if (message_string(ObjectView(*ns).message(), {kStatus, kPhase}) != "Terminating") co_return Result<void>();
     Status s = admission_forbidden(a, "unable to create new content in namespace " + a.ns + " because it is being terminated");
     s.mutable_details().causes.push_back({"NamespaceTerminating", "namespace " + a.ns + " is being terminated", "metadata.namespace"});
     co_return s;

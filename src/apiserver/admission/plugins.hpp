@@ -14,7 +14,7 @@ namespace onebin::apiserver {
 std::unique_ptr<AdmissionPlugin> make_namespace_lifecycle(const Lister& lister);
 std::unique_ptr<AdmissionPlugin> make_service_account_admission(Lister& lister, Rng& rng);
 std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition();
-std::unique_ptr<AdmissionPlugin> make_priority_admission(const Lister& lister);
+std::unique_ptr<AdmissionPlugin> make_priority_admission(Lister& lister);
 std::unique_ptr<AdmissionPlugin> make_default_toleration_seconds(int not_ready, int unreachable);
 std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lister& lister, Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> make_node_identity(const Lister& lister);

@@ -1,5 +1,6 @@
 // Priority: a pod's priority class becomes its priority, and no second class may be the default.
 #include "apiserver/admission/plugins.hpp"
+#include "apiserver/errors.hpp"
 
 #include <onebin/api/scheduling_v1.hpp>
 #include <onebin/apimachinery/meta.hpp>
@@ -14,7 +15,13 @@ using Class = api::scheduling::v1::PriorityClass;
 
 class PriorityAdmission final : public AdmissionPlugin {
  public:
-  explicit PriorityAdmission(const Lister& lister) : lister_(lister) {}
+  explicit PriorityAdmission(Lister& lister) : lister_(lister) {
+    lister.subscribe("scheduling.k8s.io", "priorityclasses", [this](std::string_view, std::string_view name, const Bytes&, const Bytes& now) {
+      defaults_.erase(std::string(name));
+      auto c = now ? api::from_protobuf<Class>(*now) : Result<Class>(not_found("priorityclasses", name));
+      if (c && c->global_default) defaults_.emplace(name, std::move(*c));
+    });
+  }
   std::string_view name() const override { return "Priority"; }
   bool handles(Operation op) const override { return op == Operation::Create || op == Operation::Update; }
   bool concerns(const AdmissionAttributes& a) const override {
@@ -46,10 +53,8 @@ class PriorityAdmission final : public AdmissionPlugin {
  private:
   std::optional<Class> default_class() const {
     std::optional<Class> out;
-    lister_.for_each<Class>("", [&](const Class& c) {
-      if (c.global_default && (!out || out->value > c.value)) out = c;
-      return true;
-    });
+    for (const auto& [name, c] : defaults_)
+      if (!out || out->value > c.value) out = c;
     return out;
   }
 
@@ -75,10 +80,11 @@ class PriorityAdmission final : public AdmissionPlugin {
   }
 
   const Lister& lister_;
+  std::map<std::string, Class, std::less<>> defaults_;  // those that say so, by name
 };
 
 }  // namespace
 
-std::unique_ptr<AdmissionPlugin> make_priority_admission(const Lister& lister) { return std::make_unique<PriorityAdmission>(lister); }
+std::unique_ptr<AdmissionPlugin> make_priority_admission(Lister& lister) { return std::make_unique<PriorityAdmission>(lister); }
 
 }  // namespace onebin::apiserver

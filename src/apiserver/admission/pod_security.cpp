@@ -3,6 +3,7 @@
 #include "apiserver/admission/plugins.hpp"
 #include "apiserver/admission/pod_documents.hpp"
 #include "apiserver/admission/pod_security_checks.hpp"
+#include "apiserver/cache/object_view.hpp"
 #include "apiserver/errors.hpp"
 
 #include <onebin/api/core_v1.hpp>
@@ -151,11 +152,14 @@ class PodSecurity final : public AdmissionPlugin {
   async::Task<Result<void>> validate(const AdmissionAttributes& a) override {
     if (a.resource == "namespaces") co_return Result<void>(check_namespace(a));
     if (defaults_.exempt_namespaces.count(a.ns) || defaults_.exempt_users.count(a.user->name)) co_return Result<void>();
-    auto ns = lister_.get<core::Namespace>("", a.ns);
+    Bytes ns = lister_.get("", "namespaces", "", a.ns);
     bool is_pod = a.resource == "pods";
     if (!ns && is_pod) co_return internal_error("failed to lookup namespace " + go_quote(a.ns));
     if (!ns) co_return Result<void>();
-    NamespacePolicy policy = policy_of(ns->metadata.labels, defaults_.labels);
+    Labels labels;
+    for (const auto& [key, value] : ObjectView(*ns).labels())
+      if (starts_with(key, kPrefix)) labels.emplace(key, value);
+    NamespacePolicy policy = policy_of(labels, defaults_.labels);
     if (policy.enforce.level == Level::Privileged && policy.warn.level == Level::Privileged) co_return Result<void>();
     PodParts parts = parts_of(a);
     if (!parts.spec || exempt_class(std::string(string_at(*parts.spec, "runtimeClassName")))) co_return Result<void>();

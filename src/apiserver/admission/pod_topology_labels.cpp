@@ -1,7 +1,7 @@
 // PodTopologyLabels: a pod that is bound to a node takes over its zone and region as labels.
 #include "apiserver/admission/plugins.hpp"
+#include "apiserver/cache/object_view.hpp"
 
-#include <onebin/api/core_v1.hpp>
 #include <onebin/apimachinery/meta.hpp>
 
 namespace onebin::apiserver {
@@ -18,11 +18,11 @@ class PodTopologyLabels final : public AdmissionPlugin {
 
   async::Task<Result<void>> admit(AdmissionAttributes& a) override {
     // A binding's labels become the pod's.
-    auto node = lister_.get<api::core::v1::Node>("", node_of(a));
+    Bytes node = lister_.get("", "nodes", "", node_of(a));
     if (!node) co_return Result<void>();
-    for (const char* key : {"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
-      if (auto it = node->metadata.labels.find(key); it != node->metadata.labels.end())
-        apimachinery::make_path(*a.object, {"metadata", "labels"})[key] = it->second;
+    for (const auto& [key, value] : ObjectView(*node).labels())
+      if (key == "topology.kubernetes.io/zone" || key == "topology.kubernetes.io/region")
+        apimachinery::make_path(*a.object, {"metadata", "labels"})[std::string(key)] = value;
     co_return Result<void>();
   }
 
