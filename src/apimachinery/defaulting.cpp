@@ -4,7 +4,10 @@
 #include <onebin/apimachinery/schema.hpp>
 #include <onebin/base/bytes.hpp>
 
+#include <charconv>
 #include <unordered_map>
+
+#include "member_slots.hpp"
 
 namespace onebin::apimachinery {
 namespace {
@@ -67,6 +70,15 @@ bool is_zero(const FieldSchema& f, const Document& v) {
   return v.is_number() ? v.get<double>() == 0 : v.is_string() && v.get_ref<const std::string&>().empty();
 }
 
+// Most defaults are a word, a number or a boolean.
+Document default_value(std::string_view json) {
+  if (json.size() >= 2 && json.front() == '"' && json.find('\\') == std::string_view::npos) return std::string(json.substr(1, json.size() - 2));
+  if (json == "true" || json == "false") return json == "true";
+  std::int64_t number = 0;
+  if (auto [end, error] = std::from_chars(json.data(), json.data() + json.size(), number); error == std::errc() && end == json.data() + json.size()) return number;
+  return Document::parse(json, nullptr, false);
+}
+
 void apply(const TypeSchema& type, Document& object, int depth) {
   if (depth > 200) return;
   if (type.shape == Shape::Array || type.shape == Shape::Map) {
@@ -75,17 +87,19 @@ void apply(const TypeSchema& type, Document& object, int depth) {
     return;
   }
   if (type.shape != Shape::Object || !object.is_object()) return;
-  for (const auto& f : type.fields) {
+  MemberSlots<Document> members(type, &object);
+  for (std::size_t i = 0; i < type.fields.size(); ++i) {
+    const FieldSchema& f = type.fields[i];
     bool has_default = defaults(f), amounts = resource_list(type, f);
     if (!has_default && !f.is_message() && !amounts) continue;
-    auto it = object.find(f.json_name);
+    Document* it = members[i];
     if (amounts) {
-      if (it != object.end()) round_amounts(*it);
+      if (it) round_amounts(*it);
       continue;
     }
-    bool absent = it == object.end() || (it->is_null() && !f.nullable) || (has_default && is_zero(f, *it));
+    bool absent = !it || (it->is_null() && !f.nullable) || (has_default && is_zero(f, *it));
     if (absent && has_default) {
-      auto value = Document::parse(f.rules->default_json, nullptr, false);
+      Document value = default_value(f.rules->default_json);
       if (value.is_discarded()) continue;
       auto& slot = object[std::string(f.json_name)];
       slot = std::move(value);

@@ -6,6 +6,7 @@
 #include <onebin/base/bytes.hpp>
 #include <onebin/base/time.hpp>
 
+#include "member_slots.hpp"
 #include "wire.hpp"
 
 namespace onebin::apimachinery {
@@ -22,6 +23,7 @@ class Encoder {
   void message(const Document* object, const TypeSchema& type) {
     if (type.shape != Shape::Object) return shaped(object, type);
     if (object && !object->is_object()) return fail(type.go_name, "an object");
+    MemberSlots<const Document> members(type, object);
     for (auto e = type.proto.rbegin(); e != type.proto.rend(); ++e) {
       if (e->embedded) {
         std::size_t mark = out_.size();
@@ -29,7 +31,7 @@ class Encoder {
         out_.close(e->number, mark);
       } else {
         const FieldSchema& f = type.fields[e->first];
-        const Document* v = object ? find_member(*object, f.json_name) : nullptr;
+        const Document* v = members[e->first];
         field(f, f.cardinality, v && !v->is_null() ? v : nullptr);
       }
     }
@@ -119,8 +121,13 @@ class Encoder {
         if (v && v->is_string()) return out_.int_or_string_field(number, true, 0, text(f, v));
         return out_.int_or_string_field(number, false, static_cast<std::int32_t>(integer(f, v)), {});
       }
-      case FieldKind::RawExtension:
       case FieldKind::FieldsV1:
+        if (v && v->is_binary()) {  // track_update()'s text
+          const auto& text = v->get_binary();
+          return out_.wrapped_field(number, std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
+        }
+        [[fallthrough]];
+      case FieldKind::RawExtension:
       case FieldKind::Json:
         return out_.wrapped_field(number, v ? v->dump(-1, ' ', false, Document::error_handler_t::replace) : std::string(), v != nullptr);
       case FieldKind::Message: {

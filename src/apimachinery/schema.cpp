@@ -9,7 +9,7 @@ constinit const FieldRules kNoRules{};
 
 int TypeSchema::index_of(std::string_view json_name) const {
   auto it = std::lower_bound(by_name.begin(), by_name.end(), json_name,
-                             [this](std::uint16_t i, std::string_view name) { return fields[i].json_name < name; });
+                             [this](std::uint16_t i, std::string_view name) { return name_less(fields[i].json_name, name); });
   if (it == by_name.end() || fields[*it].json_name != json_name) return -1;
   return *it;
 }

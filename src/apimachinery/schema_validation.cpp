@@ -6,6 +6,8 @@
 
 #include <re2/re2.h>
 
+#include "member_slots.hpp"
+
 #include <map>
 
 namespace onebin::apimachinery {
@@ -59,11 +61,11 @@ class Validator {
       return;
     }
     if (type.shape != Shape::Object || !value.is_object()) return;
-    for (const auto& f : type.fields) {
+    MemberSlots<const Document> members(type, &value), olds(type, old);
+    for (std::size_t i = 0; i < type.fields.size(); ++i) {
+      const FieldSchema& f = type.fields[i];
       if (top && (f.json_name == "metadata" || f.json_name == "kind" || f.json_name == "apiVersion")) continue;
-      const auto* v = find_member(value, f.json_name);
-      const auto* o = old ? find_member(*old, f.json_name) : nullptr;
-      field(f, v, o, old != nullptr, Step{at, f.json_name});
+      field(f, members[i], olds[i], old != nullptr, Step{at, f.json_name});
     }
   }
 

@@ -1,4 +1,5 @@
 // The walks of structured merge: field sets, comparison, merge, removal.
+#include "member_slots.hpp"
 #include "typed_value.hpp"
 
 #include <map>
@@ -119,11 +120,13 @@ class Comparer {
   bool object(const Type& t, const Document* l, const Document* r, Comparison& at) {
     bool any = false;
     ++depth_;
+    MemberSlots<const Document> left(*t.type, l), right(*t.type, r);
+    bool has_left = l && l->is_object(), has_right = r && r->is_object();
     for (auto i : t.type->by_name) {
       const FieldSchema& f = t.type->fields[i];
       if (depth_ == 2 && f.json_name == "managedFields") continue;  // of the object's metadata
-      const Document* lv = l && l->is_object() ? go_member(f, find_member(*l, f.json_name)) : nullptr;
-      const Document* rv = r && r->is_object() ? go_member(f, find_member(*r, f.json_name)) : nullptr;
+      const Document* lv = has_left ? go_member(f, left[i]) : nullptr;
+      const Document* rv = has_right ? go_member(f, right[i]) : nullptr;
       if (!lv && !rv) continue;
       any = true;
       descend(field_type(f), lv, rv, at, [&] { return PathElement::field(f.json_name); });
@@ -152,15 +155,51 @@ class Comparer {
   template <class Element>
   void descend(const Type& t, const Document* l, const Document* r, Comparison& at, Element&& element) {
     if (l == r || (l && r && *l == *r)) return;  // equal parts, most of any update, need no walk
+    if (!l) return added(t, *r, node(at.added, element()));
     Comparison below;
     walk(t, l, r, below);
-    attach(std::move(below), at, element());
+    if (!below.removed.empty()) node(at.removed, element()).add(std::move(below.removed));
+    if (!below.modified.empty()) node(at.modified, element()).add(std::move(below.modified));
+    if (!below.added.empty()) node(at.added, element()).add(std::move(below.added));
   }
 
-  static void attach(Comparison below, Comparison& at, const PathElement& e) {
-    if (!below.removed.empty()) at.removed.children[e].add(std::move(below.removed));
-    if (!below.modified.empty()) at.modified.children[e].add(std::move(below.modified));
-    if (!below.added.empty()) at.added.children[e].add(std::move(below.added));
+  // Elements come in their order, mostly.
+  static FieldSet& node(FieldSet& at, PathElement e) { return at.children.try_emplace(at.children.end(), std::move(e))->second; }
+
+  // What walk() records of a value that only the right side has: all of it.
+  void added(const Type& t, const Document& v, FieldSet& at) {
+    at.member = true;
+    Atom a = atom_of(t, &v);
+    if (a == Atom::Scalar || is_atomic(t, a)) return;
+    if (a == Atom::List) return added_items(t, v, at);
+    if (!v.is_object()) return;
+    if (!implied_ || t.form != Type::Form::Struct) {
+      for (const auto& [k, e] : v.get_ref<const Document::object_t&>()) {
+        bool declared = false;
+        auto mt = member_type(t, k, declared);
+        added(mt ? *mt : Type{}, e, node(at, PathElement::field(k)));
+      }
+      return;
+    }
+    ++depth_;
+    MemberSlots<const Document> members(*t.type, &v);
+    for (auto i : t.type->by_name) {
+      const FieldSchema& f = t.type->fields[i];
+      if (depth_ == 2 && f.json_name == "managedFields") continue;
+      if (const Document* e = go_member(f, members[i])) added(field_type(f), *e, node(at, PathElement::field(f.json_name)));
+    }
+    --depth_;
+  }
+
+  void added_items(const Type& t, const Document& v, FieldSet& at) {
+    Items items;
+    gather(t, &v, false, items);
+    Type item = item_type(t);
+    for (auto& [e, both] : items) {
+      FieldSet& below = node(at, e);
+      if (both.second.size() == 1) added(item, *both.second[0], below);
+      else below.member = true;
+    }
   }
 
   using Items = std::map<PathElement, std::pair<std::vector<const Document*>, std::vector<const Document*>>>;

@@ -92,6 +92,12 @@ enum class Shape : std::uint8_t {
   SchemaOrStrings,  // JSONSchemaPropsOrStringArray: {schema, property}
 };
 
+// a < b, for names, most of which differ in their first character.
+inline bool name_less(std::string_view a, std::string_view b) {
+  if (a.empty() || b.empty() || a[0] == b[0]) return a < b;
+  return static_cast<unsigned char>(a[0]) < static_cast<unsigned char>(b[0]);
+}
+
 struct TypeSchema {
   std::string_view name;       // "io.k8s.api.core.v1.PodSpec": the OpenAPI definition's name
   std::string_view go_name;    // "PodSpec"
