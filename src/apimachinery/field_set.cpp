@@ -8,6 +8,8 @@
 namespace onebin::apimachinery {
 namespace {
 
+constexpr char kPrefix[] = {'f', 'k', 'v', 'i'};  // of PathElement's kinds
+
 std::string dump(const Document& v) { return v.dump(-1, ' ', false, Document::error_handler_t::replace); }
 
 // 80.0 and 80 are one value, and so must be one text.
@@ -78,6 +80,23 @@ bool plain(std::string_view s) {
   return true;
 }
 
+// As a JSON string. What needs more than its quotes escaped is rare.
+void append_element(std::string& out, const PathElement& e) {
+  for (char c : e.text)
+    if (c < 0x20 || c == 0x7F) {
+      out += dump(e.serialize());
+      return;
+    }
+  out += '"';
+  out += kPrefix[static_cast<std::size_t>(e.kind)];
+  out += ':';
+  for (char c : e.text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  out += '"';
+}
+
 }  // namespace
 
 PathElement PathElement::key(std::string_view name, const Document& value) {
@@ -97,7 +116,6 @@ PathElement PathElement::value(const Document& value) { return {Kind::Value, dum
 PathElement PathElement::index(std::size_t i) { return {Kind::Index, std::to_string(i)}; }
 
 std::string PathElement::serialize() const {
-  static constexpr char kPrefix[] = {'f', 'k', 'v', 'i'};
   std::string out;
   out.reserve(text.size() + 2);
   out += kPrefix[static_cast<std::size_t>(kind)];
@@ -283,6 +301,36 @@ Result<FieldSet> FieldSet::parse(const Document& fields_v1) {
   FieldSet out;
   RETURN_IF_ERROR(parse_into(fields_v1, out, 0));
   out.member = false;
+  return out;
+}
+
+void FieldSet::append_json(std::string& out) const {
+  out += '{';
+  if (member && !children.empty()) out += R"(".":{},)";
+  auto put = [&](const PathElement& e, const FieldSet& c) {
+    append_element(out, e);
+    out += ':';
+    c.append_json(out);
+    out += ',';
+  };
+  // The elements' order is that of their texts, but for indices.
+  bool indices = !children.empty() && children.rbegin()->first.kind == PathElement::Kind::Index;
+  auto keyed = [](PathElement::Kind k) { return k == PathElement::Kind::Key || k == PathElement::Kind::Value; };
+  for (const auto& [e, c] : children)
+    if (!indices || e.kind == PathElement::Kind::Field) put(e, c);
+  if (indices) {
+    for (const auto& [e, c] : children)
+      if (e.kind == PathElement::Kind::Index) put(e, c);
+    for (const auto& [e, c] : children)
+      if (keyed(e.kind)) put(e, c);
+  }
+  if (out.back() == ',') out.pop_back();
+  out += '}';
+}
+
+std::string FieldSet::to_json() const {
+  std::string out;
+  append_json(out);
   return out;
 }
 

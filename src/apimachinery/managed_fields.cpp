@@ -313,9 +313,9 @@ void record_update(const ManagedResource& resource, Managers& managers, FieldSet
   cap_update_managers(managers, kMaxUpdateManagers);
 }
 
-void set_managers(Document& object, const Managers& managers) {
+void set_managers(Document& object, const Managers& managers, bool as_text = false) {
   if (managers.empty()) erase_meta(object, "managedFields");
-  else set_meta(object, "managedFields", encode_managers(managers));
+  else set_meta(object, "managedFields", encode_managers(managers, as_text));
 }
 
 Document empty_object(const ManagedResource& resource) { return {{"apiVersion", resource.api_version}, {"kind", resource.kind}}; }
@@ -407,7 +407,19 @@ std::string manager_from_user_agent(std::string_view user_agent) {
   return out;
 }
 
-void track_update(const ManagedResource& resource, const Document* live, Document& object, std::string_view manager, WallTime now) {
+void expand_managed_fields(Document& object) {
+  Document* meta = find_member(object, "metadata");
+  Document* entries = meta ? find_member(*meta, "managedFields") : nullptr;
+  if (!entries || !entries->is_array()) return;
+  for (auto& e : *entries) {
+    Document* fields = find_member(e, "fieldsV1");
+    if (!fields || !fields->is_binary()) continue;
+    const auto& text = fields->get_binary();
+    *fields = Document::parse(text.begin(), text.end(), nullptr, false);
+  }
+}
+
+void track_update(const ManagedResource& resource, const Document* live, Document& object, std::string_view manager, WallTime now, bool as_text) {
   Managers managers = managers_of_write(resource, live, object);
   erase_meta(object, "managedFields");
   // An object that nobody tracks so far is tracked from its first apply only.
@@ -421,7 +433,7 @@ void track_update(const ManagedResource& resource, const Document* live, Documen
     return;
   }
   record_update(resource, operation.managers(), std::move(*set), manager, now);
-  set_managers(object, operation.managers());
+  set_managers(object, operation.managers(), as_text);
 }
 
 Result<Document> server_side_apply(const ManagedResource& resource, const Document* live, const Document& configuration, std::string_view manager, bool force,

@@ -48,7 +48,7 @@ Result<Managers> decode_managers(const Document& entries) {
   return out;
 }
 
-Document encode_managers(const Managers& managers) {
+Document encode_managers(const Managers& managers, bool as_text) {
   std::vector<const Managers::value_type*> sorted;
   for (const auto& m : managers) sorted.push_back(&m);
   std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
@@ -60,8 +60,17 @@ Document encode_managers(const Managers& managers) {
   });
   Document out = Document::array();
   for (const auto* m : sorted) {
-    Document e = {{"manager", m->first.manager}, {"operation", m->first.operation}, {"apiVersion", m->second.api_version},
-                  {"fieldsType", "FieldsV1"},    {"fieldsV1", m->second.set.serialize()}};
+    Document e = Document::object();
+    e["manager"] = m->first.manager;
+    e["operation"] = m->first.operation;
+    e["apiVersion"] = m->second.api_version;
+    e["fieldsType"] = "FieldsV1";
+    if (as_text) {
+      std::string text = m->second.set.to_json();
+      e["fieldsV1"] = Document::binary({text.begin(), text.end()});
+    } else {
+      e["fieldsV1"] = m->second.set.serialize();
+    }
     if (!m->second.time.empty()) e["time"] = m->second.time;
     if (!m->first.subresource.empty()) e["subresource"] = m->first.subresource;
     out.push_back(std::move(e));

@@ -28,8 +28,8 @@ struct ManagedSet {
 using Managers = std::map<ManagerId, ManagedSet>;
 
 Result<Managers> decode_managers(const Document& entries);
-// Sorted as upstream sorts them. An empty array for no managers.
-Document encode_managers(const Managers& managers);
+// Sorted as upstream sorts them. An empty array for no managers. `as_text`: fieldsV1 is JSON text, as a binary value.
+Document encode_managers(const Managers& managers, bool as_text = false);
 // Merges the oldest Update entries into "ancient-changes" until at most `limit` are left.
 void cap_update_managers(Managers& managers, std::size_t limit);
 

@@ -2,6 +2,8 @@
 
 #include "apiserver/errors.hpp"
 
+#include <onebin/apimachinery/managed_fields.hpp>
+
 namespace onebin::apiserver {
 
 std::string_view to_string(Operation op) {
@@ -22,6 +24,7 @@ async::Task<Result<void>> AdmissionChain::admit(AdmissionAttributes* a) const {
     a->rounds.second = a->rounds.wanted;
     for (const auto& p : plugins_) {
       if (!p->handles(a->operation) || !p->concerns(*a)) continue;
+      if (a->object && p->shows_object()) apimachinery::expand_managed_fields(*a->object);
       Result<void> r = co_await p->admit(*a);
       if (!r) co_return r;
     }
@@ -32,6 +35,7 @@ async::Task<Result<void>> AdmissionChain::admit(AdmissionAttributes* a) const {
 async::Task<Result<void>> AdmissionChain::validate(const AdmissionAttributes* a) const {
   for (const auto& p : plugins_) {
     if (!p->handles(a->operation) || !p->concerns(*a)) continue;
+    if (a->object && p->shows_object()) apimachinery::expand_managed_fields(*a->object);
     Result<void> r = co_await p->validate(*a);
     if (!r) co_return r;
   }

@@ -67,6 +67,8 @@ class AdmissionPlugin {
   virtual bool handles(Operation op) const = 0;
   // A cheap test, so that a plug-in costs nothing for what does not concern it.
   virtual bool concerns(const AdmissionAttributes&) const { return true; }
+  // It hands the whole object to others, its managedFields too (see track_update()).
+  virtual bool shows_object() const { return false; }
   virtual async::Task<Result<void>> admit(AdmissionAttributes& a);
   virtual async::Task<Result<void>> validate(const AdmissionAttributes& a);
 };

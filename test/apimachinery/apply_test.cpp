@@ -1,5 +1,6 @@
 #include "tables.hpp"
 
+#include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/managed_fields.hpp>
 #include <onebin/apimachinery/meta.hpp>
 #include <onebin/apimachinery/schema.hpp>
@@ -61,6 +62,7 @@ TEST_CASE("field sets are read and written as FieldsV1") {
   REQUIRE(set);
   CHECK(set->serialize() == json(text));
   CHECK(set->size() == 7);
+  CHECK(set->to_json() == set->serialize().dump());
   std::vector<std::string> paths;
   for (const auto& p : set->paths()) paths.push_back(to_string(p));
   CHECK(paths == std::vector<std::string>{".a", ".b", ".b.c", ".i[3]", ".l[name=\"x\",port=80]", ".l[name=\"x\",port=80].name", ".s[=\"x\"]"});
@@ -70,6 +72,36 @@ TEST_CASE("field sets are read and written as FieldsV1") {
   CHECK_FALSE(FieldSet::parse(json(R"({"a":{}})")));
   CHECK_FALSE(FieldSet::parse(json(R"({"k:x":{}})")));
   CHECK(FieldSet::parse(json(R"({"z:future":{}})"))->empty());
+}
+
+TEST_CASE("field sets as text are their JSON") {
+  auto same = [](std::initializer_list<FieldPathElements> paths) {
+    FieldSet set;
+    for (const auto& p : paths) set.insert(p);
+    CHECK(set.to_json() == set.serialize().dump(-1, ' ', false, Document::error_handler_t::replace));
+  };
+  auto f = [](const char* name) { return PathElement::field(name); };
+  same({});
+  same({{f("a")}});
+  same({{f("a")}, {f("a"), f("b")}, {f("a"), PathElement::index(2)}, {f("a"), PathElement::index(10), f("c")}});
+  same({{f("l"), PathElement::key("name", "x\"\\y")}, {f("l"), PathElement::key(json(R"({"name":"x","port":80})")), f("name")}});
+  same({{f("s"), PathElement::value("v")}, {f("s"), PathElement::value("\n\x7f\xc3\xa4")}, {f("s"), PathElement::value(3)}, {f("s"), PathElement::index(1)}});
+  same({{f("b\"\\\t\xff"), f("")}, {f(".")}, {f("~")}});
+}
+
+TEST_CASE("managed fields as text are stored as their trees are") {
+  Document tree = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", {{"name", "p"}, {"labels", {{"app", "x"}}}}},
+                   {"spec", {{"containers", {{{"name", "c"}, {"image", "i"}, {"ports", {{{"containerPort", 80}, {"protocol", "TCP"}}}}}}}}}};
+  Document text = tree;
+  auto pods = resource(&tables::pod(), "v1", "Pod");
+  track_update(pods, nullptr, tree, "m", kThen);
+  track_update(pods, nullptr, text, "m", kThen, true);
+  REQUIRE(fields_of(text, "m", "Update").is_binary());
+  CHECK(*encode_protobuf(text, tables::pod()) == *encode_protobuf(tree, tables::pod()));
+  CHECK(conform(text, tables::pod()).is_ok());
+  expand_managed_fields(text);
+  CHECK(text == tree);
+  CHECK(fields_of(text, "m", "Update")["f:spec"]["f:containers"].contains(R"(k:{"name":"c"})"));
 }
 
 TEST_CASE("field sets as sets") {

@@ -59,8 +59,10 @@ class FieldSet {
 
   static Result<FieldSet> parse(const Document& fields_v1);
   Document serialize() const;
+  std::string to_json() const;  // serialize() as text
 
  private:
+  void append_json(std::string& out) const;
   void collect(FieldPathElements& prefix, std::vector<FieldPathElements>& out) const;
 };
 

@@ -41,7 +41,10 @@ std::string manager_from_user_agent(std::string_view user_agent);
 
 // Update, patch and create: sets `object`.metadata.managedFields. `live` is null for a create. Never fails a write: where
 // fields cannot be tracked (duplicate list keys, …) the live managedFields are kept.
-void track_update(const ManagedResource& resource, const Document* live, Document& object, std::string_view manager, WallTime now);
+// `as_text`: each fieldsV1 is a binary value that holds its JSON text, which encode_protobuf() takes as it is: a tree that nobody
+// looks at is not built. Whoever looks calls expand_managed_fields() first.
+void track_update(const ManagedResource& resource, const Document* live, Document& object, std::string_view manager, WallTime now, bool as_text = false);
+void expand_managed_fields(Document& object);
 
 // Server-side apply: the merged object with its managedFields, ready for defaulting, validation and storage. `live` is null
 // where the object does not exist. Errors: 409 with a cause FieldManagerConflict for each field, 400 for metadata.managedFields

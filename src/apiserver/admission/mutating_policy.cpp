@@ -118,6 +118,7 @@ class MutatingAdmissionPolicy final : public AdmissionPlugin {
   std::string_view name() const override { return "MutatingAdmissionPolicy"; }
   bool handles(Operation op) const override { return op != Operation::Delete; }
   bool concerns(const AdmissionAttributes& a) const override { return !policies_.empty() && !is_exempt_from_admission_configuration(a); }
+  bool shows_object() const override { return true; }
 
   async::Task<Result<void>> admit(AdmissionAttributes& a) override {
     std::vector<PolicyFailure> failures;

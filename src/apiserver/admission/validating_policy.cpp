@@ -94,6 +94,7 @@ class ValidatingAdmissionPolicy final : public AdmissionPlugin {
   std::string_view name() const override { return "ValidatingAdmissionPolicy"; }
   bool handles(Operation) const override { return true; }
   bool concerns(const AdmissionAttributes& a) const override { return !policies_.empty() && !is_exempt_from_admission_configuration(a); }
+  bool shows_object() const override { return true; }
 
   async::Task<Result<void>> validate(const AdmissionAttributes& a) override {
     auto policies = policies_.all();

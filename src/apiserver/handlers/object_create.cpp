@@ -97,7 +97,8 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
   if (!current) co_return current.status();
   wipe_system_fields(object);
   drop_repeated_owners(*c, object, false);
-  if (!options.tracking.skip) apimachinery::track_update(served->managed, nullptr, object, options.tracking.manager, c->now);
+  bool keeps_document = answers_with_document(*c, *served);
+  if (!options.tracking.skip) apimachinery::track_update(served->managed, nullptr, object, options.tracking.manager, c->now, !keeps_document);
   Result<void> admitted = co_await admit_create(c, served, ns, &object, options.options);
   if (!admitted) co_return admitted.status();
   drop_repeated_owners(*c, object, true);
@@ -120,12 +121,14 @@ async::Task<Result<Written>> create_object(RequestContext* c, const Served* serv
     }
     storage::WriteOptions write;
     write.ttl = served->strategy->time_to_live(p->object);
+    // Dropped while it is in the caches still, not after the write.
+    if (!keeps_document) p->object = nullptr;
     storage::WriteResult r = co_await c->core.store.create(key, p->value, write);
     if (r.is_ok()) {
       p->reserved.finish(true);
       out.revision = r->mod_revision;
       out.object = std::move(p->object);
-      set_meta(out.object, "resourceVersion", std::to_string(out.revision));
+      if (keeps_document) set_meta(out.object, "resourceVersion", std::to_string(out.revision));
       out.stored = with_revision(*p->value, out.revision);
       co_return Result<Written>(std::move(out));
     }

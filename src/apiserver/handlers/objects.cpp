@@ -278,15 +278,19 @@ namespace {
 // Lists without items are not stored, so that what is answered has none either.
 void drop_empty_lists(const apimachinery::TypeSchema& type, Document& object) {
   if (type.shape != apimachinery::Shape::Object || !object.is_object()) return;
-  for (const auto& f : type.fields) {
-    bool list = f.is_list() || f.is_map();
-    if (!f.is_message() && (!list || f.omitempty)) continue;
-    Document* v = find_member(object, f.json_name);
-    if (!v) continue;
-    if (list && !f.omitempty && v->is_structured() && v->empty()) object.erase(std::string(f.json_name));
-    else if (f.is_message() && list && v->is_structured())
-      for (auto& e : *v) drop_empty_lists(*f.message, e);
-    else if (f.is_message()) drop_empty_lists(*f.message, *v);
+  auto& members = object.get_ref<Document::object_t&>();
+  for (auto it = members.begin(); it != members.end();) {
+    auto& [name, v] = *it;
+    const apimachinery::FieldSchema* f = v.is_structured() ? type.field(name) : nullptr;
+    bool list = f && (f->is_list() || f->is_map());
+    if (list && !f->omitempty && v.empty()) {
+      it = members.erase(it);
+      continue;
+    }
+    if (f && f->is_message() && list)
+      for (auto& e : v) drop_empty_lists(*f->message, e);
+    else if (f && f->is_message()) drop_empty_lists(*f->message, v);
+    ++it;
   }
 }
 
@@ -320,6 +324,8 @@ async::Task<Result<Document>> current_object(RequestContext* c, const Served* se
   if (!e) co_return not_found(served->kind->plural, name, served->kind->group);
   co_return co_await read_stored(&c->core, served, e->object);
 }
+
+bool answers_with_document(const RequestContext& c, const Served& served) { return c.dry_run() || served.converts() || served.json_stored; }
 
 // The common part of metadata's validation, and what the tables state.
 void validate_common(const Served& served, const Document& object, const Document* old, bool schema, FieldErrors& errors) {

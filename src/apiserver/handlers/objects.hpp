@@ -10,9 +10,12 @@
 
 namespace onebin::apiserver {
 
+// Whether a write is answered from the document that it made, and not from what it stored.
+bool answers_with_document(const RequestContext& c, const Served& served);
+
 // What a write left in storage (or would have, in a dry run).
 struct Written {
-  Document object;          // of the served version, with resourceVersion
+  Document object;          // of the served version, with resourceVersion; after a create only where it answers with the document
   Bytes stored;             // stored form with revision
   std::int64_t revision = 0;
   bool created = false;

@@ -11,7 +11,7 @@ namespace onebin::apiserver {
 
 Handling send_written(RequestContext* c, const Served* served, Written written) {
   int code = written.created ? 201 : 200;
-  if (!c->dry_run() && !served->converts() && !served->json_stored) co_return co_await send_stored(c, code, served, std::move(written.stored));
+  if (!answers_with_document(*c, *served)) co_return co_await send_stored(c, code, served, std::move(written.stored));
   co_return co_await send_document(c, code, std::move(written.object), served->kind->type, served);
 }
 

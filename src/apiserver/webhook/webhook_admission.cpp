@@ -107,6 +107,7 @@ class WebhookAdmission : public AdmissionPlugin {
   WebhookAdmission(Core& core, bool mutating) : core_(core), matcher_(core.registry, core.cacher), source_(core.cacher, mutating) {}
   bool handles(Operation) const override { return true; }
   bool concerns(const AdmissionAttributes& a) const override { return !source_.empty() && !is_exempt_from_admission_configuration(a); }
+  bool shows_object() const override { return true; }
 
  protected:
   // How the request matches the webhook, its conditions included. None: it is not to be called.
