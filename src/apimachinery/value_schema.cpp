@@ -285,9 +285,12 @@ class Validator {
     if (l.format == "float" && std::fabs(d) > std::numeric_limits<float>::max())
       out.add(field_invalid(FieldPath(), "", "Checked value must be of type number with format float in " + path));
     auto bad = [&](std::string why) { out.add(field_invalid(field_at(path), v, in_body(path, why))); };
-    if (l.multiple_of) {
+    if (l.multiple_of && *l.multiple_of <= 0) {
+      std::string factor = bound(v, *l.multiple_of);
+      out.add(field_invalid(field_at(path), Document::parse(factor, nullptr, false), "factor MultipleOf declared for " + path + " must be positive: " + factor));
+    } else if (l.multiple_of) {
       double q = d / *l.multiple_of;
-      if (*l.multiple_of > 0 && std::fabs(q - std::round(q)) > 1e-9 * std::fmax(1.0, std::fabs(q))) bad("should be a multiple of " + bound(v, *l.multiple_of));
+      if (std::fabs(q - std::round(q)) > 1e-9 * std::fmax(1.0, std::fabs(q))) bad("should be a multiple of " + bound(v, *l.multiple_of));
     }
     if (l.minimum && (l.exclusive_minimum ? d <= *l.minimum : d < *l.minimum))
       bad((l.exclusive_minimum ? "should be greater than " : "should be greater than or equal to ") + bound(v, *l.minimum));

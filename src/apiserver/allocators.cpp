@@ -184,6 +184,15 @@ Status Allocators::take_ip(const std::string& text, const std::string& owner) {
   return Status::ok();
 }
 
+Status Allocators::try_ip(const std::string& text) const {
+  auto ip = IpAddress::parse(text);
+  if (!ip) return bad_request("not an IP address");
+  std::vector<const IpRange*> family = ranges_of(ip->v6 ? "IPv6" : "IPv4");
+  if (family.empty()) return bad_request("the provided network does not match the current range");
+  if (std::any_of(family.begin(), family.end(), [&](const IpRange* r) { return r->contains(*ip); })) return Status::ok();
+  return bad_request("the provided IP (" + text + ") is not in the valid range. The range of valid IPs is " + family.front()->cidr());
+}
+
 bool Allocators::owns_ip(const std::string& ip, const std::string& owner) const {
   auto at = ips_.find(ip);
   return at != ips_.end() && at->second == owner;

@@ -57,6 +57,8 @@ class Allocators {
   Result<std::string> allocate_ip(std::string_view family, const std::string& owner, Rng& rng);
   // Why the address cannot be had; OK when it is now the owner's.
   Status take_ip(const std::string& ip, const std::string& owner);
+  // What a dry run asks in its place: whether the address is one that could be given. A range's own answer, as upstream's.
+  Status try_ip(const std::string& ip) const;
   bool owns_ip(const std::string& ip, const std::string& owner) const;
   void release_ip(const std::string& ip, const std::string& owner);
 

@@ -39,6 +39,8 @@ TEST_CASE("bounds, lengths and patterns") {
   CHECK(errors_of(schema, R"({"must":"","i":12})") == Texts{"i: Invalid value: 12: i in body should be less than or equal to 10"});
   CHECK(errors_of(schema, R"({"must":"","i":0})") == Texts{"i: Invalid value: 0: i in body should be greater than or equal to 1"});
   CHECK(errors_of(schema, R"({"must":"","i":3})") == Texts{"i: Invalid value: 3: i in body should be a multiple of 2"});
+  CHECK(errors_of(R"({"type":"object","properties":{"i":{"type":"integer","multipleOf":-2}}})", R"({"i":4})") ==
+        Texts{"i: Invalid value: -2: factor MultipleOf declared for i must be positive: -2"});
   CHECK(errors_of(schema, R"({"must":"","e":0})") == Texts{"e: Invalid value: 0: e in body should be greater than 0"});
   CHECK(errors_of(schema, R"({"must":"","t":"aaaa"})") == Texts{"t: Too long: may not be more than 3 bytes"});
   CHECK(errors_of(schema, R"({"must":"","t":"a"})") == Texts{"t: Invalid value: \"a\": t in body should be at least 2 chars long"});

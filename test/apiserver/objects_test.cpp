@@ -179,6 +179,22 @@ TEST_CASE("services get addresses and ports") {
   Answer taken = f.post(services, s);
   CHECK(taken.code == 422);
   CHECK(taken.body["message"].get<std::string>().find("already allocated") != std::string::npos);
+  // A dry run asks whether the range has the address, not whether it is free.
+  CHECK(f.post(services + "?dryRun=All", s).code == 201);
+  s["spec"]["clusterIP"] = "1.2.3.4";
+  CHECK(f.post(services, s).body["message"].get<std::string>().find("the provided network does not match the current range") != std::string::npos);
+  CHECK(f.post(services + "?dryRun=All", s).body["message"].get<std::string>().find("the provided IP (1.2.3.4) is not in the valid range. The range of valid IPs is 10.43.0.0/16") !=
+        std::string::npos);
+}
+
+TEST_CASE("an update of a NetworkPolicy that empties a map counts as a change") {
+  Fixture f;
+  std::string policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
+  Document p = {{"apiVersion", "networking.k8s.io/v1"}, {"kind", "NetworkPolicy"}, {"metadata", {{"name", "p"}}}, {"spec", {{"podSelector", Document::object()}}}};
+  REQUIRE(f.post(policies, p).code == 201);
+  CHECK(f.send("PUT", policies + "/p", p).body["metadata"]["generation"] == 1);
+  p["spec"]["podSelector"] = {{"matchLabels", Document::object()}};
+  CHECK(f.send("PUT", policies + "/p", p).body["metadata"]["generation"] == 2);
 }
 
 TEST_CASE("tables are what kubectl prints") {

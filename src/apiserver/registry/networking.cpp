@@ -71,6 +71,12 @@ void check_peer(const Check& peer, const std::vector<std::string>& known) {
   else if (peers > 1 && peer["ipBlock"].set()) peer.forbidden("may not specify both ipBlock and another peer");
 }
 
+// A map without members, which storage makes none, and upstream counts as a change here.
+bool has_empty_labels(const Document& value) {
+  if (const Document* labels = find_member(value, "matchLabels"); labels && labels->is_object() && labels->empty()) return true;
+  return value.is_structured() && std::any_of(value.begin(), value.end(), has_empty_labels);
+}
+
 struct Direction {
   const char *rules, *peers;
 };
@@ -82,7 +88,7 @@ class NetworkPolicyStrategy final : public Strategy {
 
   void prepare_for_update(WriteContext& c, Document& o, const Document& old) const override {
     Strategy::prepare_for_update(c, o, old);
-    if (has_empty_list(member(o, "spec"))) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
+    if (const Document& spec = member(o, "spec"); has_empty_list(spec) || has_empty_labels(spec)) apimachinery::set_meta(o, "generation", apimachinery::generation_of(old) + 1);
   }
   void set_defaults(Document& o) const override {
     Document& spec = apimachinery::object_at(o, "spec");

@@ -273,9 +273,9 @@ class ServiceStrategy final : public Strategy {
     for (std::size_t i = all ? 0 : 1; i < families.size(); ++i) {
       if (i < ips.size()) {
         if (pool.owns_ip(ips[i], owner)) continue;
-        if (Status s = pool.take_ip(ips[i], owner); !s)
+        if (Status s = c.dry_run ? pool.try_ip(ips[i]) : pool.take_ip(ips[i], owner); !s)
           return invalid(o, {field_invalid(FieldPath("spec").child("clusterIPs"), ips, "failed to allocate IP " + ips[i] + ": " + s.message())});
-        taken.ips.push_back(ips[i]);
+        if (!c.dry_run) taken.ips.push_back(ips[i]);
         continue;
       }
       auto ip = pool.allocate_ip(families[i], owner, *c.rng);

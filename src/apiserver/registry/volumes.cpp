@@ -171,7 +171,8 @@ void check_template_metadata(const Check& meta) {
   meta.add(apimachinery::validate_labels(meta["labels"].value(), meta["labels"].path()));
   for (const char* f : {"name", "generateName", "namespace", "selfLink", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
                         "ownerReferences", "finalizers", "managedFields"})
-    if (meta[f].set() && meta[f].value() != "" && meta[f].value() != 0) meta[f].forbidden("cannot be set");
+    // Go's zero, but for what a pointer leads to.
+    if (meta[f].set() && meta[f].value() != "" && (meta[f].value() != 0 || f == std::string_view("deletionGracePeriodSeconds"))) meta[f].forbidden("cannot be set");
   if (!meta["uid"].empty()) meta["uID"].forbidden("cannot be set");  // as Go spells it
 }
 
@@ -325,7 +326,7 @@ class PersistentVolumeClaimStrategy final : public Strategy {
     for (const auto& [name, value] : allocated.value().items())
       if (check_resource_key(allocated, name)) check_amount(allocated.key(name));
   }
-  void validate_update(WriteContext& c, const Document& o, const Document& old, FieldErrors& errors) const override {
+  void validate_update(WriteContext&, const Document& o, const Document& old, FieldErrors& errors) const override {
     Document now = member(o, "spec"), was = member(old, "spec");
     check_claim_spec(now, FieldPath("spec"), errors, names_group(was));
     // What the binding controller fills in.
