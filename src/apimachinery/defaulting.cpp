@@ -64,8 +64,9 @@ bool has_inner_default(const TypeSchema& type, int depth) {
   return found;
 }
 
-// What Go's struct holds where a field that is no pointer is not set.
+// What Go's struct holds where a field that is no pointer is not set; of a list with a default, its length is asked.
 bool is_zero(const FieldSchema& f, const Document& v) {
+  if (f.is_list() && f.proto_number != 0) return v.is_array() && v.empty();
   if (f.cardinality != Cardinality::Single || f.proto_number == 0) return false;
   return v.is_number() ? v.get<double>() == 0 : v.is_string() && v.get_ref<const std::string&>().empty();
 }

@@ -321,7 +321,12 @@ void validate_definition(const Document& definition, const Document* old, FieldE
   const Document& spec = member(definition, "spec");
   if (!old) {
     std::string name(apimachinery::name_of(definition)), wanted = std::string(string_at(member(spec, "names"), "plural")) + "." + std::string(string_at(spec, "group"));
-    if (name != wanted) errors.push_back(field_invalid(FieldPath("metadata").child("name"), name, "must be spec.names.plural+\".\"+spec.group"));
+    std::string generate(apimachinery::generate_name_of(definition));
+    auto unlike = [&](const char* field, const std::string& text) {
+      errors.push_back(field_invalid(FieldPath("metadata").child(field), text, "must be spec.names.plural+\".\"+spec.group"));
+    };
+    if (!generate.empty() && generate != wanted) unlike("generateName", generate);
+    if (name != wanted) unlike("name", name);
   }
   check_spec(spec, errors);
   if (old) {
