@@ -36,5 +36,6 @@ std::unique_ptr<Controller> make_ttl_controller(Context& c);
 std::unique_ptr<Controller> make_pvc_protection_controller(Context& c);
 std::unique_ptr<Controller> make_pv_protection_controller(Context& c);
 std::unique_ptr<Controller> make_vac_protection_controller(Context& c);
+std::unique_ptr<Controller> make_servicelb(Context& c);
 
 }  // namespace onebin::controller

@@ -37,6 +37,7 @@ constexpr Maker kMakers[] = {
     {"endpoints-controller", make_endpoints_controller},
     {"endpointslice-controller", make_endpointslice_controller},
     {"endpointslicemirroring-controller", make_endpoint_mirroring_controller},
+    {"servicelb", make_servicelb},  // as k3s calls it
     {"disruption-controller", make_disruption_controller},
     {"pod-garbage-collector", make_pod_garbage_collector},
     {"garbage-collector", make_garbage_collector},

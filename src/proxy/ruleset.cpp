@@ -198,7 +198,8 @@ class PortWriter {
   void firewall() {
     bool any = false;
     if (s_.load_balancer_source_ranges.empty()) return;
-    std::vector<Prefix> ranges = s_.load_balancer_source_ranges;
+    Set itself = plain_set({address(v6_), address(v6_)});
+    const std::vector<Prefix>& ranges = s_.load_balancer_source_ranges;
     bool node_allowed = std::any_of(ranges.begin(), ranges.end(), [&](const Prefix& r) {
       return std::any_of(node_.ips.begin(), node_.ips.end(), [&](const Ip& ip) { return r.contains(ip); });
     });
@@ -206,11 +207,13 @@ class PortWriter {
       if (ip.is_v6() != v6_ || yielded(ip)) continue;
       any = true;
       t_.sets[named(kFirewallIps, v6_)].add(key({ip.bytes(), u8(p_.protocol), u16(p_.port)}), goto_(chain("firewall")));
-      // The node reaches a balancer's address that is its own with that address as the source.
-      if (node_allowed) ranges.push_back(Prefix::host(ip));
+      itself.add(key({ip.bytes(), ip.bytes()}));
     }
     if (!any) return;
     Chain c;
+    // The node reaches a balancer's address that is its own with that address as the source. Another node's is not: its own
+    // address must lie in the ranges.
+    if (node_allowed) c.rules.push_back(RuleBuilder().saddr(v6_, 0).daddr(v6_, words(v6_)).in(std::move(itself), 0).verdict(return_()).done());
     c.rules.push_back(RuleBuilder().saddr(v6_, 0).not_in(prefix_set(ranges, v6_), 0).verdict(drop()).done());
     t_.chains[chain("firewall")] = std::move(c);
   }

@@ -219,6 +219,7 @@ class Server::Impl {
     o.root_ca_pem = certificates_.server_ca.certificate;
     o.client_ca = certificates_.client_ca;
     o.kubelet_ca = certificates_.kubelet_ca;
+    o.api_port = options_.https_listen_port;
     o.disabled = options_.disable;
     controllers_ = std::make_unique<controller::Manager>([this](const std::string& user) -> client::Transport& { return transport(user); }, std::move(o));
     controllers_->start();

@@ -134,7 +134,8 @@ TEST_CASE("a service of both families has rules in both, and source ranges guard
   CHECK(has(t, "map service-ips6 { fd43::5 . tcp . 80 : goto cluster/default/web/tcp/http/6 }"));
   CHECK(has(t, "dnat ip6 r8:r12"));
   CHECK(has(t, "map firewall-ips4 { 192.168.9.9 . tcp . 80 : goto firewall/default/web/tcp/http/4 }"));
-  CHECK(has(t, "not in { 172.31.0.0, ..<172.31.1.0, 192.168.9.9, ..<192.168.9.10 }; drop"));
+  CHECK(has(t, "in { 192.168.9.9 . 192.168.9.9 }; return"));
+  CHECK(has(t, "not in { 172.31.0.0, ..<172.31.1.0 }; drop"));
 }
 
 TEST_CASE("a change of one endpoint costs the rules of its service") {

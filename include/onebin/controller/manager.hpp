@@ -26,7 +26,8 @@ struct Options {
   pki::KeyPair kubelet_ca;           // signs kubelet-serving: apart, so that no node can pose as the API server
   Duration certificate_validity = 365 * 24h;
   Duration node_monitor_grace = 50s;    // without a Lease renewal: Ready becomes Unknown
-  std::set<std::string> disabled;       // controllers by upstream's names, "deployment-controller"
+  std::uint16_t api_port = 6443;        // of the API server, on nodes' addresses: no load balancer takes it
+  std::set<std::string> disabled;       // controllers by upstream's names, "deployment-controller"; and "servicelb"
   Rng* rng = nullptr;                   // null: the system's
 };
 
