@@ -325,6 +325,9 @@ TEST_CASE("definitions that cannot be are refused") {
   Document d = definition();
   d["metadata"]["name"] = "other.example.com";
   CHECK(mentions(refused(d), "must be spec.names.plural+"));
+  d = definition();
+  d["metadata"]["generateName"] = "foos-";
+  CHECK(mentions(refused(d), "metadata.generateName: Invalid value: \"foos-\": must be spec.names.plural+"));
   d = definition("foos", "Foo", parse(R"({"type":"object","properties":{"a":{}}})"));
   CHECK(mentions(refused(d), "spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields"));
   d = definition("foos", "Foo", parse(R"({"type":"object","properties":{"a":{"type":"integer","default":"x"}}})"));

@@ -138,6 +138,8 @@ TEST_CASE("storage's kinds are checked") {
   CHECK(driver.body["spec"]["attachRequired"] == true);
   CHECK(driver.body["spec"]["volumeLifecycleModes"] == Document::array({"Persistent"}));
   CHECK_FALSE(driver.body["metadata"].contains("generation"));
+  Answer empty = f.post(base + "csidrivers", object("storage.k8s.io/v1", "CSIDriver", "e.example.com", R"({"spec":{"volumeLifecycleModes":[]}})"));
+  CHECK(empty.body["spec"]["volumeLifecycleModes"] == Document::array({"Persistent"}));
   driver.body["spec"]["attachRequired"] = false;
   CHECK(causes(f.send("PUT", base + "csidrivers/a.example.com", driver.body)) == Causes{{"spec.attachedRequired", "Invalid value: false: field is immutable"}});
   CHECK(causes(f.post(base + "csidrivers", object("storage.k8s.io/v1", "CSIDriver", "b", R"({"spec":{"tokenRequests":[{"audience":"x","expirationSeconds":5},{"audience":"x"}],"fsGroupPolicy":"No"}})"))) ==
