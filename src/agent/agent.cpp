@@ -279,8 +279,12 @@ class Agent::Impl {
   void own_node(const v1::Node& node, const std::vector<network::Prefix>& cidrs) {
     auto zone = node.metadata.labels.find("topology.kubernetes.io/zone");
     std::string z = zone == node.metadata.labels.end() ? "" : zone->second;
-    if (proxy_ && (z != zone_ || cidrs != pod_cidrs_)) proxy_->set_node(z, cidrs);
+    std::vector<network::Ip> external;
+    for (const auto& a : node.status.addresses)
+      if (auto ip = network::Ip::parse(a.address); a.type == "ExternalIP" && ip) external.push_back(*ip);
+    if (proxy_ && (z != zone_ || cidrs != pod_cidrs_ || external != external_ips_)) proxy_->set_node(z, cidrs, external);
     zone_ = z;
+    external_ips_ = std::move(external);
     if (cidrs == pod_cidrs_) return;
     pod_cidrs_ = cidrs;
     group_.spawn(set_pod_cidrs(cidrs));
@@ -346,6 +350,7 @@ class Agent::Impl {
   std::vector<network::Ip> node_ips_;
   std::vector<network::Prefix> cluster_cidrs_, service_cidrs_, pod_cidrs_;
   std::string zone_;
+  std::vector<network::Ip> external_ips_;
   std::map<std::string, network::NodeRoute> routes_;
   async::Notify routes_changed_;
   pki::KeyPair serving_;

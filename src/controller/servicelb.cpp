@@ -3,8 +3,6 @@
 #include "controllers.hpp"
 #include "servicelb_plan.hpp"
 
-#include <nlohmann/json.hpp>
-
 namespace onebin::controller {
 namespace {
 
@@ -15,29 +13,37 @@ using api::discovery::v1::EndpointSlice;
 const std::string kAll = "all";      // Services meet at the nodes' ports: they are decided on together
 const std::string kGiven = "given";  // told_: it has addresses
 
+std::string service_of(const EndpointSlice& s) {
+  auto label = s.metadata.labels.find("kubernetes.io/service-name");
+  return label == s.metadata.labels.end() ? std::string() : client::object_key(s.metadata.namespace_, label->second);
+}
+
 class ServiceLb final : public Controller {
  public:
   // "service-controller" is whom upstream's roles let write the status.
-  explicit ServiceLb(Context& c)
-      : Controller(c, "service-controller"), services_(c.informers->get<Service>()), slices_(c.informers->get<EndpointSlice>()) {
+  explicit ServiceLb(Context& c) : Controller(c, "service-controller"), slices_(c.informers->get<EndpointSlice>()) {
     state_.api_port = std::to_string(c.options->api_port) + "/TCP";
+    auto& services = c.informers->get<Service>();
     auto& nodes = c.informers->get<v1::Node>();
     auto& pods = c.informers->get<v1::Pod>();
-    needs(services_);
+    needs(services);
     needs(slices_);
     needs(nodes);
     needs(pods);
-    services_.on_event([this](const std::string& key, const Service* before, const Service* now) { on_service(key, before, now); });
+    services.on_event([this](const std::string& key, const Service* before, const Service* now) {
+      note(state_.node_ports, before ? node_ports_of(*before) : Entries(), now ? node_ports_of(*now) : Entries());
+      on_service(key, now ? project_balanced(*now) : Balanced());
+    });
     slices_.on_event([this](const std::string&, const EndpointSlice* before, const EndpointSlice* now) {
       for (const auto* s : {before, now})
-        if (s) on_slice(*s);
+        if (s) on_slice(service_of(*s));
     });
-    nodes.on_event([this](const std::string& key, const v1::Node*, const v1::Node* now) {
-      note(state_.nodes, key, now ? std::optional<BalancerNode>(project_balancer_node(*now)) : std::nullopt);
+    nodes.on_event([this](const std::string& key, const v1::Node* before, const v1::Node* now) {
+      note(state_.addresses, before ? addresses_of(*before) : Entries(), now ? addresses_of(*now) : Entries());
+      note(state_.kubelet_ports, before ? Entries{{key, kubelet_port_of(*before)}} : Entries(), now ? Entries{{key, kubelet_port_of(*now)}} : Entries());
     });
-    pods.on_event([this](const std::string& key, const v1::Pod*, const v1::Pod* now) {
-      HostPorts held = now ? host_ports_of(*now) : HostPorts();
-      note(state_.pods, key, held.ports.empty() ? std::nullopt : std::optional<HostPorts>(std::move(held)));
+    pods.on_event([this](const std::string&, const v1::Pod* before, const v1::Pod* now) {
+      note(state_.host_ports, before ? host_ports_of(*before) : Entries(), now ? host_ports_of(*now) : Entries());
     });
   }
 
@@ -48,98 +54,97 @@ class ServiceLb final : public Controller {
       if (!s.ingress.empty()) told_[key] = kGiven;
   }
 
-  // What is decided on, and whether to decide anew.
-  template <class T>
-  void note(std::map<std::string, T>& known, const std::string& key, std::optional<T> now) {
-    auto it = known.find(key);
-    if (it == known.end() ? !now : now && *now == it->second) return;
-    if (now) known[key] = std::move(*now);
-    else known.erase(it);
-    if (!state_.services.empty() || !told_.empty()) queue_.add(kAll);
+  void decide_anew() {
+    if (!state_.services.empty()) queue_.add(kAll);
   }
 
-  void on_service(const std::string& key, const Service* before, const Service* now) {
-    if (before)
-      for (const auto& p : node_ports_of(*before)) state_.node_ports.erase(p);
-    if (now)
-      for (const auto& p : node_ports_of(*now)) state_.node_ports[p] = key;
-    if (!state_.services.empty() && (!before || !now || node_ports_of(*before) != node_ports_of(*now))) queue_.add(kAll);
-    std::optional<Balanced> s = now ? project_balanced(*now) : std::nullopt;
-    if (s && s->local) {
-      stale_.insert(key);
-      queue_.add(kAll);
-    }
-    note(state_.services, key, std::move(s));
+  // An object's part of a map; what is another's by now stays.
+  void note(Entries& known, const Entries& before, Entries now) {
+    if (before == now) return;
+    for (const auto& [key, value] : before)
+      if (auto it = known.find(key); it != known.end() && it->second == value) known.erase(it);
+    for (auto& [key, value] : now) known[key] = std::move(value);
+    decide_anew();
   }
 
-  void on_slice(const EndpointSlice& s) {
-    auto label = s.metadata.labels.find("kubernetes.io/service-name");
-    if (label == s.metadata.labels.end()) return;
-    std::string key = client::object_key(s.metadata.namespace_, label->second);
+  void on_service(const std::string& key, Balanced now) {
     auto it = state_.services.find(key);
-    if (it == state_.services.end() || !it->second.local) return;
-    stale_.insert(key);
+    if (now.uid.empty()) {
+      if (it == state_.services.end()) return;
+      state_.services.erase(it);
+      queue_.add(kAll);
+      return;
+    }
+    if (it != state_.services.end() && it->second == now) return;
+    if (now.local) stale_.insert(key);
+    state_.services[key] = std::move(now);
     queue_.add(kAll);
   }
 
-  void find_local_nodes(const std::string& key, Balanced& s) const {
-    s.local_nodes.clear();
-    auto [ns, name] = client::split_key(key);
-    std::string prefix = ns + "/";
+  void on_slice(const std::string& service) {
+    auto it = state_.services.find(service);
+    if (it == state_.services.end() || !it->second.local) return;
+    stale_.insert(service);
+    queue_.add(kAll);
+  }
+
+  void find_local_nodes(const std::string& key, std::set<std::string>& out) const {
+    out.clear();
+    std::string prefix = client::split_key(key).first + "/";
     for (auto it = slices_.items().lower_bound(prefix); it != slices_.items().end() && it->first.starts_with(prefix); ++it)
-      if (auto slice = slices_.get(it->first))
-        if (auto label = slice->metadata.labels.find("kubernetes.io/service-name"); label != slice->metadata.labels.end() && label->second == name)
-          add_ready_nodes(s.local_nodes, *slice);
+      if (auto slice = slices_.get(it->first); slice && service_of(*slice) == key) add_ready_nodes(out, *slice);
   }
 
   async::Task<ReconcileResult> reconcile(std::string) override {
     for (const auto& key : stale_)
-      if (auto it = state_.services.find(key); it != state_.services.end() && it->second.local) find_local_nodes(key, it->second);
+      if (auto it = state_.services.find(key); it != state_.services.end() && it->second.local) find_local_nodes(key, it->second.local_nodes);
     stale_.clear();
     BalancerPlan plan = plan_balancers(state_, claims_);
     claims_ = std::move(plan.claims);
-    std::erase_if(told_, [&](const auto& t) { return !plan.services.count(t.first); });
+    std::erase_if(told_, [this](const auto& t) { return !state_.services.count(t.first); });
     Status status;
     // Who loses an address does so before another gets it.
     for (bool losing : {true, false})
-      for (const auto& [key, d] : plan.services) {
-        auto it = state_.services.find(key);
+      for (const auto& d : plan.services) {
+        auto it = state_.services.find(d.key);
         if (it == state_.services.end() || it->second.ingress == d.addresses || (d.addresses.size() < it->second.ingress.size()) != losing) continue;
-        Status s = co_await write(key, it->second.uid, d.addresses);
-        if (!s && !s.is(Reason::NotFound)) status = std::move(s);
+        Status s = co_await write(d.key, it->second.uid, d.addresses);
+        // Invalid: it is of another type by now.
+        if (!s && !s.is(Reason::NotFound) && !s.is(Reason::Invalid)) status = std::move(s);
       }
-    for (const auto& [key, d] : plan.services) tell(key, d);
+    for (const auto& d : plan.services) tell(d);
     co_return ReconcileResult{status};
   }
 
   async::Task<Status> write(std::string key, std::string uid, std::vector<std::string> addresses) {
     auto [ns, name] = client::split_key(key);
-    nlohmann::json patch, ingress = nlohmann::json::array();
-    for (auto& a : addresses) ingress.push_back({{"ip", std::move(a)}});
-    patch["metadata"]["uid"] = uid;
-    patch["status"]["loadBalancer"]["ingress"] = ingress.empty() ? nlohmann::json() : std::move(ingress);
-    Result<Service> r = co_await client_.patch<Service>(ns, name, PatchType::Merge, patch.dump(), "status");
-    // Invalid: it is of another type by now.
-    co_return r.is(Reason::Invalid) ? Status() : r.status();
+    std::string list;
+    for (const auto& a : addresses) list += (list.empty() ? "[{\"ip\":\"" : ",{\"ip\":\"") + a + "\"}";
+    std::string body = "{\"metadata\":{\"uid\":\"" + uid + "\"},\"status\":{\"loadBalancer\":{\"ingress\":" + (list.empty() ? "null" : list + "]") + "}}}";
+    std::string path = client::resource_path(api::resource_of<Service>(), ns, name, "status");
+    Result<std::string> r = co_await client_.raw(client_.patch_request(std::move(path), PatchType::Merge, std::move(body)));
+    co_return r.status();
   }
 
-  void tell(const std::string& key, const BalancerDecision& d) {
+  void tell(const BalancerDecision& d) {
+    auto it = state_.services.find(d.key);
+    if (it == state_.services.end()) return;
     std::string now = d.addresses.empty() ? d.refusal : kGiven;
-    std::string& told = told_[key];
+    std::string& told = told_[d.key];
     if (told == now) return;
     told = now;
-    std::optional<Service> s = services_.get(key);
-    if (!s || now.empty()) return;
-    if (now == kGiven) events_.event(client::ref_of(*s), "Normal", "EnsuredLoadBalancer", "Nodes' addresses lead to the Service");
-    else events_.event(client::ref_of(*s), "Warning", "SyncLoadBalancerFailed", "No address is given: " + now);
+    if (now.empty()) return;
+    auto [ns, name] = client::split_key(d.key);
+    client::ObjectRef about{"v1", "Service", ns, name, it->second.uid, {}, {}};
+    if (now == kGiven) events_.event(about, "Normal", "EnsuredLoadBalancer", "Nodes' addresses lead to the Service");
+    else events_.event(about, "Warning", "SyncLoadBalancerFailed", "No address is given: " + now);
   }
 
-  client::Informer<Service>& services_;
   client::Informer<EndpointSlice>& slices_;
   BalancerState state_;
   PortClaims claims_;
-  std::set<std::string> stale_;              // Services whose local nodes are to be found again
-  std::map<std::string, std::string> told_;  // of each Service kGiven, or why it has no address
+  std::set<std::string> stale_;  // Services whose local nodes are to be found again
+  Entries told_;                 // what the last Event of each Service said: kGiven, or why it has no address
 };
 
 }  // namespace

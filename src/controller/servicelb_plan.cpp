@@ -15,13 +15,6 @@ constexpr char kOverlayPort[] = "4789/UDP";  // VXLAN between nodes
 std::string port_text(int port, const std::string& protocol) { return std::to_string(port) + "/" + (protocol.empty() ? "TCP" : protocol); }
 const char* family_of(const std::string& address) { return address.find(':') == std::string::npos ? "IPv4" : "IPv6"; }
 
-std::vector<std::string> addresses_of_type(const v1::Node& n, const char* type, const char* family) {
-  std::vector<std::string> out;
-  for (const auto& a : n.status.addresses)
-    if (a.type == type && std::string(family_of(a.address)) == family) out.push_back(a.address);
-  return out;
-}
-
 std::vector<std::string> wanted(const Balanced& s) {
   std::vector<std::string> out;
   for (const auto& f : s.families)
@@ -29,87 +22,72 @@ std::vector<std::string> wanted(const Balanced& s) {
   return out;
 }
 
-std::vector<std::string> by_age(const std::map<std::string, Balanced>& services) {
-  std::vector<std::string> out;
-  for (const auto& [key, s] : services) out.push_back(key);
-  std::stable_sort(out.begin(), out.end(), [&](const auto& a, const auto& b) { return services.at(a).created < services.at(b).created; });
+// Keys by age.
+Entries by_age(const BalancerState& state) {
+  Entries out;
+  for (const auto& [key, s] : state.services) out[s.created + " " + key] = key;
   return out;
 }
 
-class Planner {
- public:
-  Planner(const BalancerState& state, BalancerPlan& plan) : state_(state), plan_(plan) {}
+bool has_all(const std::string& key, const Balanced& s, const PortClaims& claims) {
+  for (const auto& c : wanted(s))
+    if (auto it = claims.find(c); it == claims.end() || it->second != key) return false;
+  return true;
+}
 
-  // What no Service may take from a node, whoever was first: the cluster would lose the node, or a node port its Service.
-  std::string reserved(const std::string& key, const Balanced& s) const {
-    for (const auto& p : s.ports) {
-      std::string taken = "port " + p + " of the nodes is ";
-      if (p == state_.api_port) return taken + "the API server's";
-      if (p == kOverlayPort) return taken + "the pod network's";
-      for (const auto& [name, n] : state_.nodes)
-        if (p == n.kubelet_port) return taken + "the kubelet's";
-      if (auto it = state_.node_ports.find(p); it != state_.node_ports.end() && it->second != key) return taken + "a node port of Service " + it->second;
+// What no Service may take from a node, whoever was first: the cluster would lose the node, or a node port its Service.
+std::string whose(const BalancerState& state, const std::string& key, const std::string& port) {
+  if (port == state.api_port) return "the API server's";
+  if (port == kOverlayPort) return "the pod network's";
+  for (const auto& [node, kubelets] : state.kubelet_ports)
+    if (port == kubelets) return "the kubelet's";
+  auto it = state.node_ports.find(port);
+  return it == state.node_ports.end() || it->second == key ? std::string() : "a node port of Service " + it->second;
+}
+
+std::string reserved(const BalancerState& state, const std::string& key, const Balanced& s) {
+  for (const auto& p : s.ports)
+    if (std::string who = whose(state, key, p); !who.empty()) return "port " + p + " of the nodes is " + who;
+  return {};
+}
+
+std::string held_by_pod(const BalancerState& state, const Balanced& s, const std::string& node) {
+  for (const auto& p : s.ports)
+    if (auto it = state.host_ports.find(node + " " + p); it != state.host_ports.end())
+      return "port " + p + " of node " + node + " is in use by Pod " + it->second;
+  return {};
+}
+
+void add_addresses(BalancerDecision& d, const BalancerState& state, const Balanced& s) {
+  for (const auto& family : s.families)
+    for (const auto& [address, node] : state.addresses) {
+      if (family_of(address) != family || (s.local && !s.local_nodes.count(node))) continue;
+      if (std::string held = held_by_pod(state, s, node); held.empty()) d.addresses.push_back(address);
+      else d.refusal = std::move(held);
     }
-    return {};
-  }
+  if (!d.addresses.empty()) d.refusal.clear();
+}
 
-  bool has_all(const std::string& key, const Balanced& s, const PortClaims& before) const {
-    for (const auto& c : wanted(s))
-      if (auto it = before.find(c); it == before.end() || it->second != key) return false;
-    return true;
-  }
-
-  void grant(const std::string& key, const Balanced& s) {
-    BalancerDecision& d = plan_.services[key];
-    if (s.deleting || !(d.refusal = reserved(key, s)).empty()) return;
-    std::vector<std::string> claims = wanted(s);
-    for (const auto& c : claims)
-      if (auto it = plan_.claims.find(c); it != plan_.claims.end()) {
-        d.refusal = "port " + c.substr(c.find(' ') + 1) + " of the nodes is in use by Service " + it->second;
-        return;
-      }
-    for (const auto& c : claims) plan_.claims[c] = key;
-    for (const auto& f : s.families) add_addresses(d, s, f);
-    if (!d.addresses.empty()) d.refusal.clear();
-  }
-
- private:
-  void add_addresses(BalancerDecision& d, const Balanced& s, const std::string& family) const {
-    std::vector<std::string> found;
-    for (const auto& [name, n] : state_.nodes) {
-      if (n.addresses.empty() || (s.local && !s.local_nodes.count(name))) continue;
-      if (std::string by = held_by_pod(s, name); !by.empty()) {
-        d.refusal = by;
-        continue;
-      }
-      for (const auto& a : n.addresses)
-        if (family_of(a) == family) found.push_back(a);
-    }
-    std::sort(found.begin(), found.end(), [](const std::string& a, const std::string& b) {
-      auto x = Prefix::parse(a), y = Prefix::parse(b);
-      return x && y ? x->bytes < y->bytes : a < b;
-    });
-    d.addresses.insert(d.addresses.end(), found.begin(), found.end());
-  }
-
-  std::string held_by_pod(const Balanced& s, const std::string& node) const {
-    for (const auto& [key, pod] : state_.pods)
-      if (pod.node == node)
-        for (const auto& p : s.ports)
-          if (pod.ports.count(p)) return "port " + p + " of node " + node + " is in use by Pod " + key;
-    return {};
-  }
-
-  const BalancerState& state_;
-  BalancerPlan& plan_;
-};
+BalancerDecision decide(const BalancerState& state, const std::string& key, const Balanced& s, PortClaims& claims) {
+  BalancerDecision d;
+  d.key = key;
+  if (s.deleting) return d;
+  d.refusal = reserved(state, key, s);
+  for (const auto& p : s.ports)
+    for (const auto& f : s.families)
+      if (auto it = claims.find(f + " " + p); d.refusal.empty() && it != claims.end()) d.refusal = "port " + p + " of the nodes is in use by Service " + it->second;
+  if (!d.refusal.empty()) return d;
+  for (const auto& c : wanted(s)) claims[c] = key;
+  add_addresses(d, state, s);
+  return d;
+}
 
 }  // namespace
 
-std::optional<Balanced> project_balanced(const v1::Service& s) {
-  const auto& spec = s.spec;
-  if (spec.type != "LoadBalancer" || (spec.load_balancer_class && *spec.load_balancer_class != kServiceLbClass)) return std::nullopt;
+Balanced project_balanced(const v1::Service& s) {
   Balanced out;
+  const auto& spec = s.spec;
+  if (spec.type != "LoadBalancer" || (spec.load_balancer_class && *spec.load_balancer_class != kServiceLbClass)) return out;
   out.uid = s.metadata.uid;
   out.created = format_rfc3339(s.metadata.creation_timestamp.wall());
   out.families = spec.ip_families;
@@ -121,39 +99,44 @@ std::optional<Balanced> project_balanced(const v1::Service& s) {
   return out;
 }
 
-BalancerNode project_balancer_node(const v1::Node& n) {
-  BalancerNode out;
-  int port = n.status.daemon_endpoints.kubelet_endpoint.port;
-  out.kubelet_port = port_text(port ? port : 10250, "TCP");
+Entries addresses_of(const v1::Node& n) {
+  Entries out;
   bool ready = std::any_of(n.status.conditions.begin(), n.status.conditions.end(), [](const auto& c) { return c.type == "Ready" && c.status == "True"; });
   if (!ready || !n.metadata.deletion_timestamp.is_zero() || n.metadata.labels.count(kExcluded)) return out;
-  for (const char* family : {"IPv4", "IPv6"}) {
-    std::vector<std::string> of_family = addresses_of_type(n, "ExternalIP", family);
-    if (of_family.empty()) of_family = addresses_of_type(n, "InternalIP", family);
-    out.addresses.insert(out.addresses.end(), of_family.begin(), of_family.end());
-  }
+  std::set<std::string> external;  // families
+  for (const char* type : {"ExternalIP", "InternalIP"})
+    for (const auto& a : n.status.addresses) {
+      std::string family = family_of(a.address);
+      if (a.type != type || (a.type == "InternalIP" && external.count(family)) || !Prefix::parse(a.address)) continue;
+      if (a.type == "ExternalIP") external.insert(family);
+      out[a.address] = n.metadata.name;
+    }
   return out;
 }
 
-HostPorts host_ports_of(const Pod& pod) {
-  HostPorts out;
+std::string kubelet_port_of(const v1::Node& n) {
+  int port = n.status.daemon_endpoints.kubelet_endpoint.port;
+  return port_text(port ? port : 10250, "TCP");
+}
+
+Entries host_ports_of(const Pod& pod) {
+  Entries out;
   if (pod.spec.node_name.empty() || is_finished(pod)) return out;
-  out.node = pod.spec.node_name;
   for (const auto* list : {&pod.spec.containers, &pod.spec.init_containers})
     for (const auto& c : *list) {
       // Only init containers that go on running hold their ports.
       if (list == &pod.spec.init_containers && !(c.restart_policy && *c.restart_policy == "Always")) continue;
       for (const auto& p : c.ports)
-        if (p.host_port && p.host_ip != "127.0.0.1" && p.host_ip != "::1") out.ports.insert(port_text(p.host_port, p.protocol));
+        if (p.host_port && p.host_ip != "127.0.0.1" && p.host_ip != "::1") out[pod.spec.node_name + " " + port_text(p.host_port, p.protocol)] = key_of(pod);
     }
   return out;
 }
 
-std::vector<std::string> node_ports_of(const v1::Service& s) {
-  std::vector<std::string> out;
+Entries node_ports_of(const v1::Service& s) {
+  Entries out;
   for (const auto& p : s.spec.ports)
-    if (p.node_port) out.push_back(port_text(p.node_port, p.protocol));
-  if (s.spec.health_check_node_port) out.push_back(port_text(s.spec.health_check_node_port, "TCP"));
+    if (p.node_port) out[port_text(p.node_port, p.protocol)] = key_of(s);
+  if (s.spec.health_check_node_port) out[port_text(s.spec.health_check_node_port, "TCP")] = key_of(s);
   return out;
 }
 
@@ -164,7 +147,7 @@ void add_ready_nodes(std::set<std::string>& nodes, const api::discovery::v1::End
 
 PortClaims claims_of_status(const BalancerState& state) {
   PortClaims out;
-  for (const auto& key : by_age(state.services)) {
+  for (const auto& [age, key] : by_age(state)) {
     const Balanced& s = state.services.at(key);
     if (s.ingress.empty()) continue;
     for (const auto& c : wanted(s)) out.try_emplace(c, key);
@@ -174,12 +157,11 @@ PortClaims claims_of_status(const BalancerState& state) {
 
 BalancerPlan plan_balancers(const BalancerState& state, const PortClaims& before) {
   BalancerPlan plan;
-  Planner planner(state, plan);
-  std::vector<std::string> order = by_age(state.services);
+  Entries order = by_age(state);
   for (bool holders : {true, false})
-    for (const auto& key : order) {
+    for (const auto& [age, key] : order) {
       const Balanced& s = state.services.at(key);
-      if (planner.has_all(key, s, before) == holders) planner.grant(key, s);
+      if (has_all(key, s, before) == holders) plan.services.push_back(decide(state, key, s, plan.claims));
     }
   return plan;
 }

@@ -6,7 +6,6 @@
 #include <onebin/api/discovery_v1.hpp>
 
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,7 +17,7 @@ constexpr char kServiceLbClass[] = "onebin.io/servicelb";
 
 // Ports are written as "80/TCP".
 struct Balanced {
-  std::string uid, created;  // RFC 3339: their order is that of the times
+  std::string uid, created;  // no uid: not ours. RFC 3339: their order is that of the times
   std::vector<std::string> families, ports;
   std::vector<std::string> ingress;  // what the status says; "?" for what is not a plain address
   bool local = false;                // externalTrafficPolicy
@@ -26,45 +25,38 @@ struct Balanced {
   std::set<std::string> local_nodes;  // with a ready endpoint; only where `local`
   bool operator==(const Balanced&) const = default;
 };
-std::optional<Balanced> project_balanced(const api::core::v1::Service& service);  // none: not ours
+Balanced project_balanced(const api::core::v1::Service& service);
 
-struct BalancerNode {
-  std::vector<std::string> addresses;  // of each family the external ones, the internal ones where there are none; empty: not to be used
-  std::string kubelet_port;
-  bool operator==(const BalancerNode&) const = default;
-};
-BalancerNode project_balancer_node(const api::core::v1::Node& node);
-
-// A pod that holds ports of its node.
-struct HostPorts {
-  std::string node;
-  std::set<std::string> ports;
-  bool operator==(const HostPorts&) const = default;
-};
-HostPorts host_ports_of(const api::core::v1::Pod& pod);  // no ports: it holds none
-
-std::vector<std::string> node_ports_of(const api::core::v1::Service& service);
+// What an object adds to one of the maps below.
+using Entries = std::map<std::string, std::string>;
+Entries addresses_of(const api::core::v1::Node& node);  // none: it is not to be used
+std::string kubelet_port_of(const api::core::v1::Node& node);
+Entries host_ports_of(const api::core::v1::Pod& pod);
+Entries node_ports_of(const api::core::v1::Service& service);
+// Nodes with a ready endpoint.
 void add_ready_nodes(std::set<std::string>& nodes, const api::discovery::v1::EndpointSlice& slice);
 
-// All that is decided on. Services, pods: by key.
+// All that is decided on.
 struct BalancerState {
-  std::map<std::string, Balanced> services;
-  std::map<std::string, BalancerNode> nodes;
-  std::map<std::string, HostPorts> pods;
-  std::map<std::string, std::string> node_ports;  // of any Service -> its key
+  std::map<std::string, Balanced> services;  // by key
+  Entries addresses;                         // of nodes that serve -> the node: external ones, internal ones where a family has none
+  Entries kubelet_ports;                     // node -> its kubelet's
+  Entries host_ports;                        // "NODE 80/TCP" -> the pod that holds it
+  Entries node_ports;                        // of any Service -> its key
   std::string api_port = "6443/TCP";
 };
 
 // Who has a port of the nodes' addresses, by family: "IPv4 80/TCP" -> the Service's key. Who has it keeps it; else the older gets it.
-using PortClaims = std::map<std::string, std::string>;
+using PortClaims = Entries;
 PortClaims claims_of_status(const BalancerState& state);  // as a former process left them
 
 struct BalancerDecision {
+  std::string key;
   std::vector<std::string> addresses;  // in the order of the Service's families
   std::string refusal;                 // why there are none, where somebody should know
 };
 struct BalancerPlan {
-  std::map<std::string, BalancerDecision> services;
+  std::vector<BalancerDecision> services;
   PortClaims claims;
 };
 BalancerPlan plan_balancers(const BalancerState& state, const PortClaims& before);

@@ -60,6 +60,16 @@ std::optional<Service> project_service(const api::core::v1::Service& s) {
   return out;
 }
 
+void add_internal_addresses(Service& service, const NodeInfo& node) {
+  auto& ips = service.load_balancer_ips;
+  auto among = [&ips](const Ip& ip) { return std::find(ips.begin(), ips.end(), ip) != ips.end(); };
+  for (const auto& external : node.external_ips) {
+    if (!among(external)) continue;
+    for (const auto& ip : node.ips)
+      if (ip.is_v6() == external.is_v6() && !among(ip)) ips.push_back(ip);
+  }
+}
+
 static Endpoint project_endpoint(const api::discovery::v1::Endpoint& e, const std::string& node_name) {
   Endpoint out;
   if (!e.addresses.empty())

@@ -69,7 +69,10 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     co_await group_.join();
   }
 
-  void set_node(std::string zone, std::vector<Prefix> pod_cidrs) {
+  void set_node(std::string zone, std::vector<Prefix> pod_cidrs, std::vector<Ip> external_ips) {
+    if (external_ips != options_.node.external_ips)
+      for (const auto& [key, item] : services_.items()) dirty_.insert(key);
+    options_.node.external_ips = std::move(external_ips);
     options_.node.zone = std::move(zone);
     options_.node.pod_cidrs = std::move(pod_cidrs);
     state_.set_node(options_.node);
@@ -102,6 +105,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     std::optional<ApiService> object = services_.get(key);
     std::optional<Service> s = object ? project_service(*object) : std::nullopt;
     if (!s) return std::nullopt;
+    add_internal_addresses(*s, options_.node);
     if (auto it = slices_of_.find(key); it != slices_of_.end())
       for (const auto& slice_key : it->second)
         if (auto slice = slices_.get(slice_key)) add_slice(*s, *slice, options_.node.name);
@@ -210,7 +214,9 @@ Proxy::~Proxy() = default;
 async::Task<Result<void>> Proxy::start() { return impl_->start(); }
 async::Task<void> Proxy::stop() { return impl_->stop(); }
 bool Proxy::synced() const { return impl_->synced(); }
-void Proxy::set_node(std::string zone, std::vector<Prefix> pod_cidrs) { impl_->set_node(std::move(zone), std::move(pod_cidrs)); }
+void Proxy::set_node(std::string zone, std::vector<Prefix> pod_cidrs, std::vector<Ip> external_ips) {
+  impl_->set_node(std::move(zone), std::move(pod_cidrs), std::move(external_ips));
+}
 
 Result<void> Proxy::remove(const Options& options) {
   ASSIGN_OR_RETURN(auto socket, nft::Socket::open());

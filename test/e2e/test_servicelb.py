@@ -31,6 +31,8 @@ class ServiceLb(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        if cls.cluster.nodes < 2:
+            raise unittest.SkipTest("wants two nodes")
         cls.cluster.apply(WEB)
         cls.kubectl("rollout", "status", "daemonset/web", "--timeout=120s", timeout=150)
         cls.nodes = {cls.cluster.node_ip(i) for i in range(cls.cluster.nodes)}

@@ -131,6 +131,20 @@ TEST_CASE("API objects are projected with upstream's defaults") {
   CHECK_FALSE(project_service(s));
 }
 
+TEST_CASE("what comes to an external address of the node may arrive for its internal one") {
+  NodeInfo node;
+  node.ips = {ip("172.31.0.1"), ip("fd00::1")};
+  Service s;
+  s.load_balancer_ips = {ip("203.0.113.1"), ip("203.0.113.2")};
+  add_internal_addresses(s, node);
+  CHECK(s.load_balancer_ips.size() == 2);
+  node.external_ips = {ip("203.0.113.1")};
+  add_internal_addresses(s, node);
+  CHECK(s.load_balancer_ips == std::vector<Ip>{ip("203.0.113.1"), ip("203.0.113.2"), ip("172.31.0.1")});
+  add_internal_addresses(s, node);
+  CHECK(s.load_balancer_ips.size() == 3);
+}
+
 TEST_CASE("two services that want one address and port: the first by name has it, and the other when it leaves") {
   State state(NodeInfo{});
   auto make = [](const char* key) {
@@ -195,7 +209,7 @@ TEST_CASE("the proxy follows the API") {
   REQUIRE(node.await<Result<void>>([&] { return proxy->start(); }));
   node.call([&] { services->start(); slices->start(); });
   REQUIRE(node.await<Result<void>>([&] { return wait_for(proxy.get()); }));
-  node.call([&] { proxy->set_node("z1", {*Prefix::parse("10.42.0.0/24")}); });
+  node.call([&] { proxy->set_node("z1", {*Prefix::parse("10.42.0.0/24")}, {}); });
 
   Background sa(a.netns_path, "exec socat TCP-LISTEN:8080,fork,reuseaddr SYSTEM:\"echo a\"");
   Background sb(b.netns_path, "exec socat TCP-LISTEN:8080,fork,reuseaddr SYSTEM:\"echo b\"");

@@ -138,6 +138,20 @@ TEST_CASE("a service of both families has rules in both, and source ranges guard
   CHECK(has(t, "not in { 172.31.0.0, ..<172.31.1.0 }; drop"));
 }
 
+TEST_CASE("a node's address as a balancer's leads to the Service at its ports only") {
+  Service s = service({ep("10.42.1.2")});
+  s.cluster_ips.clear();
+  s.load_balancer_ips = {ip("172.31.0.1"), ip("172.31.0.2")};
+  s.load_balancer_source_ranges = {*Prefix::parse("172.31.0.1/32")};
+  std::string t = text(s);
+  INFO(t);
+  CHECK(has(t, "map service-ips4 { 172.31.0.1 . tcp . 80 : goto external/default/web/tcp/http/4, 172.31.0.2 . tcp . 80 : goto external/default/web/tcp/http/4 }"));
+  CHECK(has(t, "set cluster-ips4 {}"));
+  // The other node is not let in because its address is one of the balancer's.
+  CHECK(has(t, "in { 172.31.0.1 . 172.31.0.1, 172.31.0.2 . 172.31.0.2 }; return"));
+  CHECK(has(t, "not in { 172.31.0.1, ..<172.31.0.2 }; drop"));
+}
+
 TEST_CASE("a change of one endpoint costs the rules of its service") {
   std::map<std::string, Service> all;
   for (int i = 0; i < 50; ++i) {

@@ -27,8 +27,8 @@ class Proxy {
   // Leaves the rules in place, so that a restart disturbs nothing.
   async::Task<void> stop();
   bool synced() const;  // the first rules are written
-  // The node's zone and pod ranges, when they become known or change.
-  void set_node(std::string zone, std::vector<Prefix> pod_cidrs);
+  // The node's zone, pod ranges and external addresses, when they become known or change.
+  void set_node(std::string zone, std::vector<Prefix> pod_cidrs, std::vector<Ip> external_ips);
   // Removes the table and the route: for uninstalling.
   static Result<void> remove(const Options& options);
 
@@ -39,6 +39,8 @@ class Proxy {
 
 // The projections of API objects that rules are made from. nullopt: not to be proxied (headless, ExternalName, another's).
 std::optional<Service> project_service(const api::core::v1::Service& service);
+// Where an external address of the node is the balancer's, its internal ones are too: a router translates one to the other.
+void add_internal_addresses(Service& service, const NodeInfo& node);
 // Adds a slice's endpoints to the ports of `service`.
 void add_slice(Service& service, const api::discovery::v1::EndpointSlice& slice, const std::string& node_name);
 

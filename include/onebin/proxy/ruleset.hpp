@@ -45,6 +45,7 @@ struct Service {
 struct NodeInfo {
   std::string name, zone;
   std::vector<Ip> ips;
+  std::vector<Ip> external_ips;           // of its status: what comes to them may arrive for `ips`, by way of a router
   std::vector<Prefix> pod_cidrs;      // of this node
   std::vector<Prefix> cluster_cidrs;  // of all pods; traffic from elsewhere to a cluster IP is masqueraded
   std::vector<Prefix> service_cidrs;  // what of them is not allocated is dropped

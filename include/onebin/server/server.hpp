@@ -24,7 +24,7 @@ struct Options {
   std::string service_node_port_range = "30000-32767";
   std::string cluster_dns;                             // "" is the tenth address of the service range
   std::string cluster_domain = "cluster.local";
-  std::set<std::string> disable;                       // coredns, kube-proxy, scheduler, controller-manager, or a controller
+  std::set<std::string> disable;                       // coredns, servicelb, kube-proxy, scheduler, controller-manager, or a controller
   std::vector<std::string> kube_apiserver_args;        // kube-apiserver's flags, "NAME=VALUE", as apiserver::apply_arguments takes them
   std::vector<std::string> feature_gates;              // NAME=true or NAME=false, of those that are off unless turned on
   bool disable_agent = false;
