@@ -1,6 +1,6 @@
 """Services of type LoadBalancer: the nodes' addresses lead to them."""
-import time, unittest
-from harness import eventually, run
+import shutil, time, unittest
+from harness import Cluster, eventually, run
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1"
 
@@ -195,3 +195,24 @@ spec:
         self.kubectl("label", "service", "other", "touched=yes")
         self.cluster.kubectl("annotate", "node", "node-1", f"touched={time.time()}")
         self.assertEqual(self.addresses("other"), {"203.0.113.7"})
+
+
+class Disabled(unittest.TestCase):
+    cluster = None  # set by the runner
+
+    def test_another_controller_has_the_status_for_itself(self):
+        off = Cluster(1, self.cluster.binary, None, self.cluster.kubectl_path, server_flags=["--disable", "servicelb"])
+        try:
+            off.up()
+            off.kubectl("create", "service", "loadbalancer", "lb", "--tcp=8888:80")
+            self.assertIn("<pending>", off.kubectl("get", "service", "lb").stdout)
+            off.kubectl("patch", "service", "lb", "--subresource=status", "--type=merge", "-p", '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.7"}]}}}')
+            # What would have made it decide: the node, and the Service itself.
+            off.kubectl("annotate", "node", "node-0", "touched=yes")
+            off.kubectl("label", "service", "lb", "touched=yes")
+            off.kubectl("create", "service", "loadbalancer", "later", "--tcp=8889:80")
+            ingress = [s["status"]["loadBalancer"].get("ingress", []) for s in off.get("services", "lb", "later")["items"]]
+            self.assertEqual(ingress, [[{"ip": "203.0.113.7", "ipMode": "VIP"}], []])
+        finally:
+            off.down()
+            shutil.rmtree(off.state, ignore_errors=True)
