@@ -201,7 +201,7 @@ TEST_CASE("what objects say to ServiceLB") {
   s.spec.type = "NodePort";
   CHECK(project_balanced(s).uid.empty());
 
-  Pod p;
+  core1::Pod p;
   p.metadata.namespace_ = "d";
   p.metadata.name = "p";
   core1::Container c;

@@ -231,6 +231,21 @@ TEST_CASE("IPv6 services, beside IPv4 ones") {
   CHECK(fetch_many(c.client_path(), "[fd31::1]:30080").size() == 2);
   CHECK(fetch(c.a.netns_path, "[fd43::5]:81") == "refused");
   CHECK(fetch(c.node_path(), "[fd43::5]:81") == "refused");
+  // The node's own addresses as the balancer's: at the Service's port only, and for whom the ranges let in.
+  s.load_balancer_ips = {ip("fd31::1"), ip("172.31.0.1")};
+  c.set(s);
+  for (const char* address : {"[fd31::1]", "172.31.0.1"}) {
+    CHECK(fetch_many(c.client_path(), address + std::string(":80")).size() == 2);
+    CHECK(fetch_many(c.node_path(), address + std::string(":80")).size() == 2);
+    CHECK(fetch(c.client_path(), address + std::string(":81")) == "refused");
+  }
+  s.load_balancer_source_ranges = {*Prefix::parse("172.31.0.1/32")};
+  c.set(s);
+  for (const char* address : {"[fd31::1]", "172.31.0.1"}) {
+    CHECK(fetch(c.client_path(), address + std::string(":80")) == "timeout");
+    CHECK(fetch_many(c.node_path(), address + std::string(":80")).size() == 2);
+  }
+  s.load_balancer_source_ranges = {};
   s.affinity_seconds = 60;
   c.set(s);
   CHECK(fetch_many(c.client_path(), "[fd31::1]:30080").size() == 1);
