@@ -34,7 +34,7 @@ Result<std::vector<network::Ip>> parse_ips(const std::vector<std::string>& texts
   std::vector<network::Ip> out;
   for (const auto& t : texts) {
     auto ip = network::Ip::parse(t);
-    if (!ip) return bad_request("--node-ip " + t + ": not an IP address");
+    if (!ip) return bad_request("--node-ip, --node-external-ip: " + t + " is not an IP address");
     out.push_back(*ip);
   }
   return out;
@@ -198,6 +198,7 @@ class Agent::Impl {
     kubelet::Options o;
     o.node_name = options_.node_name;
     o.node_ips = options_.node_ips;
+    o.node_external_ips = options_.node_external_ips;
     o.hostname = options_.node_name;
     o.root_dir = options_.root_dir;
     o.pod_logs_dir = options_.pod_logs_dir;
@@ -381,6 +382,7 @@ Result<void> complete(Options& o) {
     if (!ip) return ip.status().with_context("no address of this host found; give --node-ip");
     o.node_ips = {ip->to_string()};
   }
+  RETURN_IF_ERROR(parse_ips(o.node_external_ips));
   RETURN_IF_ERROR(parse_ips(o.node_ips));
   RETURN_IF_ERROR(parse_labels(o.labels));
   for (const auto& t : o.taints) RETURN_IF_ERROR(parse_taint(t));

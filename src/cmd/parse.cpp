@@ -43,6 +43,7 @@ struct Extra {
 void add_node_flags(CLI::App* app, agent::Options& o) {
   add_last(app, "--node-name", o.node_name, "Name of this node (default: the host name)");
   add_list(app, "--node-ip,-i", o.node_ips, "Addresses of this node, one of each family (default: found)");
+  add_list(app, "--node-external-ip", o.node_external_ips, "Addresses that others reach this node at: what Services of type LoadBalancer show");
   add_list(app, "--node-label", o.labels, "Labels of this node, KEY=VALUE");
   add_list(app, "--node-taint", o.taints, "Taints of this node, KEY=VALUE:EFFECT");
   add_last(app, "--root-dir", o.root_dir, "The kubelet's folder");

@@ -143,6 +143,7 @@ core::NodeStatus node_status(const NodeInput& in) {
   s.capacity.insert(in.extended.begin(), in.extended.end());
   s.allocatable = node_allocatable(o, s.capacity);
   for (const auto& ip : o.node_ips) s.addresses.push_back({"InternalIP", ip});
+  for (const auto& ip : o.node_external_ips) s.addresses.push_back({"ExternalIP", ip});
   s.addresses.push_back({"Hostname", o.hostname.empty() ? o.node_name : o.hostname});
   s.daemon_endpoints.kubelet_endpoint.port = in.port;
   s.node_info.machine_id = m.machine_id;

@@ -186,6 +186,21 @@ spec:
         self.cluster.kubectl("label", "node", "node-1", "node.kubernetes.io/exclude-from-external-load-balancers-")
         self.has_addresses("lb", self.nodes)
 
+    def test_an_external_address_stands_for_the_internal_one(self):
+        add = '[{"op":"add","path":"/status/addresses/-","value":{"type":"ExternalIP","address":"203.0.113.5"}}]'
+        self.cluster.kubectl("patch", "node", "node-1", "--subresource=status", "--type=json", "-p", add)
+        try:
+            self.service("lb", 8888)
+            self.has_addresses("lb", self.nodes - {self.cluster.node_ip(1)} | {"203.0.113.5"})
+            # As a router before the node sends it; and as a pod does, which has no such router.
+            self.reaches(self.cluster.node_ip(1), 8888)
+            self.reaches("203.0.113.5", 8888, pod=self.pods["node-0"])
+        finally:
+            at = [a["type"] for a in self.cluster.get("node", "node-1")["status"]["addresses"]].index("ExternalIP")
+            self.cluster.kubectl("patch", "node", "node-1", "--subresource=status", "--type=json", "-p", f'[{{"op":"remove","path":"/status/addresses/{at}"}}]')
+        self.has_addresses("lb", self.nodes)
+        self.reaches(self.cluster.node_ip(1), 8888)
+
     def test_another_class_is_left_alone(self):
         self.service("other", 8888, loadBalancerClass="example.com/other")
         self.service("ours", 8888, loadBalancerClass="onebin.io/servicelb")
@@ -197,22 +212,30 @@ spec:
         self.assertEqual(self.addresses("other"), {"203.0.113.7"})
 
 
-class Disabled(unittest.TestCase):
+class OtherFlags(unittest.TestCase):
+    """A server of its own: --disable servicelb, and an external address."""
     cluster = None  # set by the runner
 
+    @classmethod
+    def setUpClass(cls):
+        flags = ["--disable", "servicelb", "--node-external-ip", "203.0.113.9"]
+        cls.other = Cluster(1, cls.cluster.binary, None, cls.cluster.kubectl_path, server_flags=flags)
+        cls.addClassCleanup(shutil.rmtree, cls.other.state, ignore_errors=True)
+        cls.addClassCleanup(cls.other.down)
+        cls.other.up()
+
     def test_another_controller_has_the_status_for_itself(self):
-        off = Cluster(1, self.cluster.binary, None, self.cluster.kubectl_path, server_flags=["--disable", "servicelb"])
-        try:
-            off.up()
-            off.kubectl("create", "service", "loadbalancer", "lb", "--tcp=8888:80")
-            self.assertIn("<pending>", off.kubectl("get", "service", "lb").stdout)
-            off.kubectl("patch", "service", "lb", "--subresource=status", "--type=merge", "-p", '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.7"}]}}}')
-            # What would have made it decide: the node, and the Service itself.
-            off.kubectl("annotate", "node", "node-0", "touched=yes")
-            off.kubectl("label", "service", "lb", "touched=yes")
-            off.kubectl("create", "service", "loadbalancer", "later", "--tcp=8889:80")
-            ingress = [s["status"]["loadBalancer"].get("ingress", []) for s in off.get("services", "lb", "later")["items"]]
-            self.assertEqual(ingress, [[{"ip": "203.0.113.7", "ipMode": "VIP"}], []])
-        finally:
-            off.down()
-            shutil.rmtree(off.state, ignore_errors=True)
+        self.other.kubectl("create", "service", "loadbalancer", "lb", "--tcp=8888:80")
+        self.assertIn("<pending>", self.other.kubectl("get", "service", "lb").stdout)
+        self.other.kubectl("patch", "service", "lb", "--subresource=status", "--type=merge", "-p", '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.7"}]}}}')
+        # What would have made it decide: the node, and the Service itself.
+        self.other.kubectl("annotate", "node", "node-0", "touched=yes")
+        self.other.kubectl("label", "service", "lb", "touched=yes")
+        self.other.kubectl("create", "service", "loadbalancer", "later", "--tcp=8889:80")
+        ingress = [s["status"]["loadBalancer"].get("ingress", []) for s in self.other.get("services", "lb", "later")["items"]]
+        self.assertEqual(ingress, [[{"ip": "203.0.113.7", "ipMode": "VIP"}], []])
+
+    def test_the_node_tells_its_external_address(self):
+        addresses = self.other.get("node", "node-0")["status"]["addresses"]
+        self.assertIn({"type": "ExternalIP", "address": "203.0.113.9"}, addresses)
+        self.assertIn({"type": "InternalIP", "address": self.other.node_ip(0)}, addresses)

@@ -25,6 +25,7 @@ struct Options {
   std::string static_pod_dir;
   std::string node_name;
   std::vector<std::string> node_ips;                // empty: found
+  std::vector<std::string> node_external_ips;
   std::vector<std::string> labels, taints;          // "key=value", "key=value:Effect"
   std::uint16_t kubelet_port = 10250;
   int max_pods = 110;

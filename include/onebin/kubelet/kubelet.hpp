@@ -40,6 +40,7 @@ struct ServingCertificate {
 struct Options {
   std::string node_name;
   std::vector<std::string> node_ips;            // InternalIP addresses, the first is primary; one per family
+  std::vector<std::string> node_external_ips;   // ExternalIP addresses
   std::string hostname;                         // empty: node_name
   std::string root_dir = "/var/lib/kubelet";
   std::string pod_logs_dir = "/var/log/pods";
