@@ -104,10 +104,10 @@ class ServiceLb final : public Controller {
     std::erase_if(told_, [this](const auto& t) { return !state_.services.count(t.first); });
     Status status;
     // Who loses an address does so before another gets it.
-    for (bool losing : {true, false})
+    for (int pass = 0; pass < 2; ++pass)
       for (const auto& d : plan.services) {
         auto it = state_.services.find(d.key);
-        if (it == state_.services.end() || it->second.ingress == d.addresses || (d.addresses.size() < it->second.ingress.size()) != losing) continue;
+        if (it == state_.services.end() || it->second.ingress == d.addresses || (d.addresses.size() < it->second.ingress.size()) != (pass == 0)) continue;
         Status s = co_await write(d.key, it->second.uid, d.addresses);
         // Invalid: it is of another type by now.
         if (!s && !s.is(Reason::NotFound) && !s.is(Reason::Invalid)) status = std::move(s);

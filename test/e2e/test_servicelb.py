@@ -142,6 +142,19 @@ spec:
         self.kubectl("delete", "service", "second")
         self.reaches(self.cluster.node_ip(0), 8888, want=False)
 
+    def test_a_restart_of_the_server_takes_no_address_away(self):
+        self.service("z-first", 8888)
+        self.has_addresses("z-first", self.nodes)
+        self.service("a-second", 8888)
+        eventually(lambda: "in use by Service servicelb/z-first" in self.events("a-second"), 20, "the event")
+        self.cluster.kill("server")
+        self.reaches(self.cluster.node_ip(1), 8888)
+        self.cluster.start()
+        self.service("later", 8889)
+        self.has_addresses("later", self.nodes)  # so that all were decided on again
+        self.assertEqual(self.addresses("z-first"), self.nodes)
+        self.assertEqual(self.addresses("a-second"), set())
+
     def test_ports_of_the_node_are_refused(self):
         for name, port, whose in (("api", 6443, "the API server's"), ("kubelet", 10250, "the kubelet's")):
             self.service(name, port)
