@@ -32,6 +32,7 @@ class ServiceLb final : public Controller {
     needs(pods);
     services.on_event([this](const std::string& key, const Service* before, const Service* now) {
       note(state_.node_ports, before ? node_ports_of(*before) : Entries(), now ? node_ports_of(*now) : Entries());
+      note(state_.held, before ? external_ports_of(*before) : Entries(), now ? external_ports_of(*now) : Entries());
       on_service(key, now ? project_balanced(*now) : Balanced());
     });
     slices_.on_event([this](const std::string&, const EndpointSlice* before, const EndpointSlice* now) {
@@ -43,7 +44,7 @@ class ServiceLb final : public Controller {
       note(state_.kubelet_ports, before ? Entries{{key, kubelet_port_of(*before)}} : Entries(), now ? Entries{{key, kubelet_port_of(*now)}} : Entries());
     });
     pods.on_event([this](const std::string&, const v1::Pod* before, const v1::Pod* now) {
-      note(state_.host_ports, before ? host_ports_of(*before) : Entries(), now ? host_ports_of(*now) : Entries());
+      note(state_.held, before ? host_ports_of(*before) : Entries(), now ? host_ports_of(*now) : Entries());
     });
   }
 

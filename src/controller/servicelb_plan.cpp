@@ -51,10 +51,11 @@ std::string reserved(const BalancerState& state, const std::string& key, const B
   return {};
 }
 
-std::string held_by_pod(const BalancerState& state, const Balanced& s, const std::string& node) {
+// `place` is a node or an address.
+std::string held_at(const BalancerState& state, const BalancerDecision& d, const Balanced& s, const std::string& place) {
   for (const auto& p : s.ports)
-    if (auto it = state.host_ports.find(node + " " + p); it != state.host_ports.end())
-      return "port " + p + " of node " + node + " is in use by Pod " + it->second;
+    if (auto it = state.held.find(place + " " + p); it != state.held.end() && it->second != "Service " + d.key)
+      return "port " + p + " of " + place + " is in use by " + it->second;
   return {};
 }
 
@@ -62,7 +63,9 @@ void add_addresses(BalancerDecision& d, const BalancerState& state, const Balanc
   for (const auto& family : s.families)
     for (const auto& [address, node] : state.addresses) {
       if (family_of(address) != family || (s.local && !s.local_nodes.count(node))) continue;
-      if (std::string held = held_by_pod(state, s, node); held.empty()) d.addresses.push_back(address);
+      std::string held = held_at(state, d, s, node);
+      if (held.empty()) held = held_at(state, d, s, address);
+      if (held.empty()) d.addresses.push_back(address);
       else d.refusal = std::move(held);
     }
   if (!d.addresses.empty()) d.refusal.clear();
@@ -127,7 +130,7 @@ Entries host_ports_of(const Pod& pod) {
       // Only init containers that go on running hold their ports.
       if (list == &pod.spec.init_containers && !(c.restart_policy && *c.restart_policy == "Always")) continue;
       for (const auto& p : c.ports)
-        if (p.host_port && p.host_ip != "127.0.0.1" && p.host_ip != "::1") out[pod.spec.node_name + " " + port_text(p.host_port, p.protocol)] = key_of(pod);
+        if (p.host_port && p.host_ip != "127.0.0.1" && p.host_ip != "::1") out[pod.spec.node_name + " " + port_text(p.host_port, p.protocol)] = "Pod " + key_of(pod);
     }
   return out;
 }
@@ -137,6 +140,13 @@ Entries node_ports_of(const v1::Service& s) {
   for (const auto& p : s.spec.ports)
     if (p.node_port) out[port_text(p.node_port, p.protocol)] = key_of(s);
   if (s.spec.health_check_node_port) out[port_text(s.spec.health_check_node_port, "TCP")] = key_of(s);
+  return out;
+}
+
+Entries external_ports_of(const v1::Service& s) {
+  Entries out;
+  for (const auto& ip : s.spec.external_ips)
+    for (const auto& p : s.spec.ports) out[ip + " " + port_text(p.port, p.protocol)] = "Service " + key_of(s);
   return out;
 }
 

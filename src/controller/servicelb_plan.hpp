@@ -33,6 +33,7 @@ Entries addresses_of(const api::core::v1::Node& node);  // none: it is not to be
 std::string kubelet_port_of(const api::core::v1::Node& node);
 Entries host_ports_of(const api::core::v1::Pod& pod);
 Entries node_ports_of(const api::core::v1::Service& service);
+Entries external_ports_of(const api::core::v1::Service& service);  // of spec.externalIPs
 // Nodes with a ready endpoint.
 void add_ready_nodes(std::set<std::string>& nodes, const api::discovery::v1::EndpointSlice& slice);
 
@@ -41,7 +42,7 @@ struct BalancerState {
   std::map<std::string, Balanced> services;  // by key
   Entries addresses;                         // of nodes that serve -> the node: external ones, internal ones where a family has none
   Entries kubelet_ports;                     // node -> its kubelet's
-  Entries host_ports;                        // "NODE 80/TCP" -> the pod that holds it
+  Entries held;                              // "NODE 80/TCP" or "ADDRESS 80/TCP" -> "Pod d/p" or "Service d/s" that has it in its spec
   Entries node_ports;                        // of any Service -> its key
   std::string api_port = "6443/TCP";
 };

@@ -150,15 +150,17 @@ TEST_CASE("what a node needs itself is refused") {
   CHECK(decided(s, "d/s", {{"IPv4 30080/TCP", "d/s"}}).addresses.empty());
 }
 
-TEST_CASE("a pod's host port takes its node away from the Service") {
+TEST_CASE("a pod's host port, or another Service's external address, takes a node away from the Service") {
   BalancerState s = two_nodes();
   s.services["d/s"] = balanced("1", {"80/TCP"});
-  s.host_ports = {{"a 80/TCP", "d/pod"}, {"b 80/UDP", "d/pod"}};
+  s.held = {{"a 80/TCP", "Pod d/pod"}, {"b 80/UDP", "Pod d/pod"}};
   CHECK(decided(s, "d/s").addresses == List{"172.31.0.2"});
   CHECK(decided(s, "d/s").refusal.empty());
-  s.host_ports["b 80/TCP"] = "d/other";
+  s.held["172.31.0.2 80/TCP"] = "Service d/other";
   CHECK(decided(s, "d/s").addresses.empty());
-  CHECK(decided(s, "d/s").refusal == "port 80/TCP of node b is in use by Pod d/other");
+  CHECK(decided(s, "d/s").refusal == "port 80/TCP of 172.31.0.2 is in use by Service d/other");
+  s.held["172.31.0.2 80/TCP"] = "Service d/s";  // its own
+  CHECK(decided(s, "d/s").addresses == List{"172.31.0.2"});
 }
 
 TEST_CASE("what objects say to ServiceLB") {
@@ -193,6 +195,9 @@ TEST_CASE("what objects say to ServiceLB") {
   CHECK(project_balanced(s).local);
   CHECK(project_balanced(s).ports == List{"80/TCP"});
   CHECK(node_ports_of(s) == Entries{{"30080/TCP", "d/s"}, {"31000/TCP", "d/s"}});
+  CHECK(external_ports_of(s).empty());
+  s.spec.external_ips = {"172.31.0.2"};
+  CHECK(external_ports_of(s) == Entries{{"172.31.0.2 80/TCP", "Service d/s"}});
   s.spec.load_balancer_class = kServiceLbClass;
   CHECK(project_balanced(s).uid == "u");
   s.spec.load_balancer_class = "example.com/other";
@@ -214,7 +219,7 @@ TEST_CASE("what objects say to ServiceLB") {
   p.spec.containers = {c};
   CHECK(host_ports_of(p).empty());
   p.spec.node_name = "a";
-  CHECK(host_ports_of(p) == Entries{{"a 80/TCP", "d/p"}});
+  CHECK(host_ports_of(p) == Entries{{"a 80/TCP", "Pod d/p"}});
   p.status.phase = "Succeeded";
   CHECK(host_ports_of(p).empty());
 
