@@ -53,7 +53,7 @@ async::Task<Result<net::StreamPtr>> AuditedWriter::upgrade(net::Headers headers)
 void AuditedWriter::complete(const Result<void>& handled) {
   if (!c_ || !c_->audit) return;
   AuditEvent& e = *c_->audit;
-  if (!handled) e.refused(handled.status());
+  if (!handled && !handled.is(Reason::Cancelled)) e.refused(handled.status());  // a watch that its client left has not failed
   if (keeps_ && !body_.empty()) e.answered_with(type_, std::move(body_));
   e.write(c_->user.name.empty() ? AuditStage::ResponseStarted : AuditStage::ResponseComplete);
 }
