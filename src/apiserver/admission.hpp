@@ -20,6 +20,8 @@ namespace onebin::apiserver {
 
 using apimachinery::Document;
 
+class AuditEvent;
+
 enum class Operation : unsigned char { Create, Update, Delete, Connect };
 std::string_view to_string(Operation op);  // "CREATE"
 
@@ -31,6 +33,7 @@ struct AdmissionAttributes {
   bool dry_run = false;
   bool collection = false;               // a deletion of one object among many
   const UserInfo* user = nullptr;
+  AuditEvent* audit = nullptr;           // null: the request is not audited
   Document* object = nullptr;            // null for Delete and most Connects; admit() may change it
   // The stored object before, decoded at the first call; null for Create and Connect. Valid during the call.
   const Document* old_object() const {

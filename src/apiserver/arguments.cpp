@@ -30,7 +30,7 @@ Result<std::int64_t> seconds_of(const std::string& value) {
 Result<int> int_of(const std::string& value) {
   char* end = nullptr;
   long n = std::strtol(value.c_str(), &end, 10);
-  if (value.empty() || *end || n < 0 || n > INT32_MAX) return bad_request("want a number of seconds");
+  if (value.empty() || *end || n < 0 || n > INT32_MAX) return bad_request("want a whole number");
   return static_cast<int>(n);
 }
 
@@ -154,6 +154,11 @@ constexpr Argument kArguments[] = {
     {"service-account-issuer", [](Options& o, const std::string& v) -> Result<void> { o.service_account_issuer = v; return {}; }},
     {"service-account-extend-token-expiration", [](Options& o, const std::string& v) { return keep(o.extend_token_expiration, bool_of(v)); }},
     {"service-account-max-token-expiration", [](Options& o, const std::string& v) { return keep(o.max_token_expiration_seconds, seconds_of(v)); }},
+    {"audit-policy-file", [](Options& o, const std::string& v) { return keep(o.audit.policy, read_file(v, 1u << 20)); }},
+    {"audit-log-path", [](Options& o, const std::string& v) -> Result<void> { o.audit.path = v; return {}; }},
+    {"audit-log-maxage", [](Options& o, const std::string& v) { return keep(o.audit.max_age_days, int_of(v)); }},
+    {"audit-log-maxbackup", [](Options& o, const std::string& v) { return keep(o.audit.max_backups, int_of(v)); }},
+    {"audit-log-maxsize", [](Options& o, const std::string& v) { return keep(o.audit.max_size_mb, int_of(v)); }},
     {"oidc-issuer-url", [](Options& o, const std::string& v) -> Result<void> {
        if (!starts_with(v, "https://")) return bad_request("URL scheme must be https");
        oidc(o).url = v;
@@ -197,6 +202,8 @@ Result<void> apply_arguments(Options& options, const std::vector<std::string>& a
     if (!r) return r.status().with_context("--" + name + "=" + value);
     prefix_given = prefix_given || name == "oidc-username-prefix";
   }
+  if (options.audit.policy.empty() != options.audit.path.empty()) return bad_request("--audit-policy-file and --audit-log-path must be specified together");
+  if (options.audit.max_size_mb == 0) options.audit.max_size_mb = AuditOptions().max_size_mb;
   for (auto& i : options.oidc) {
     if (i.url.empty() || i.client_id.empty()) return bad_request("--oidc-issuer-url and --oidc-client-id must be specified together");
     // Names from outside must not meet names of the cluster, unless somebody wants just that.

@@ -4,6 +4,8 @@
 #include "apiserver/admission/resource_quota.hpp"
 #include "apiserver/aggregator/aggregator.hpp"
 #include "apiserver/allocators.hpp"
+#include "apiserver/audit/event.hpp"
+#include "apiserver/audit/writer.hpp"
 #include "apiserver/authn/impersonation.hpp"
 #include "apiserver/bootstrap.hpp"
 #include "apiserver/crd/custom_kind.hpp"
@@ -61,6 +63,19 @@ void count_request(const RequestContext& c) {
                        "\",subresource=\"" + (known && c.served->kind->subresource(i.subresource) ? label_value(i.subresource) : "") + "\",verb=\"" + verb + "\",version=\"" +
                        (known ? label_value(i.version) : "") + "\"";
   metrics::counter("apiserver_request_total", "Requests by verb, resource and code.", labels).add();
+}
+
+// Of a request whose user is not known there is nothing but its answer.
+void begin_audit(const Auditor& auditor, RequestContext& c) {
+  c.audit = auditor.begin(c);
+  if (c.audit && !c.user.name.empty()) c.audit->write(AuditStage::RequestReceived);
+}
+
+// A client may name its request.
+std::string audit_id_of(const net::Request& request, Rng& rng) {
+  constexpr std::size_t kLongest = 64;
+  std::string given(request.headers.get("Audit-ID"));
+  return given.empty() || given.size() > kLongest ? random_uuid(rng) : given;
 }
 
 class InFlight {
@@ -135,6 +150,9 @@ async::Task<Result<void>> Core::start() {
   Result<Security> s = make_security({&options, &cacher, rng_, clock_});
   if (!s) co_return s.status();
   security = std::move(*s);
+  Result<std::unique_ptr<Auditor>> audits = Auditor::make(options.audit, *clock_);
+  if (!audits) co_return audits.status().with_context("the audit log");
+  auditor = std::move(*audits);
   auto on = [this](const char* plugin) { return !options.disable_admission_plugins.count(plugin); };
   if (on("MutatingAdmissionPolicy")) security.admission.add(make_mutating_admission_policy(*this));
   if (on("MutatingAdmissionWebhook")) security.admission.add(make_mutating_webhook(*this));
@@ -216,6 +234,7 @@ Handling Core::impersonate(RequestContext* c) {
   Result<UserInfo> user = co_await apiserver::impersonate(security.authorizer.get(), std::move(**wanted), attributes_of(c->user, c->info));
   if (!user) co_return user.status();
   c->user = std::move(*user);
+  if (c->audit) c->audit->impersonated(c->user);
   co_return Result<void>();
 }
 
@@ -228,6 +247,10 @@ Handling Core::check_authorized(RequestContext* c) {
     if (!fresh) co_return fresh;
     d = co_await security.authorizer->authorize(a);
   }
+  if (c->audit) {
+    c->audit->annotate("authorization.k8s.io/decision", d.decision == Decision::Allow ? "allow" : "forbid");
+    c->audit->annotate("authorization.k8s.io/reason", d.reason);
+  }
   if (d.decision == Decision::Allow) co_return Result<void>();
   co_return forbidden_request(a, d.reason);
 }
@@ -236,8 +259,10 @@ async::Task<Result<void>> Core::admit_request(RequestContext* c, const UserInfo*
   if (as) {
     c->user = *as;
     c->local = true;
+    if (auditor) begin_audit(*auditor, *c);
   } else {
     Result<void> known = co_await authenticate(c);
+    if (auditor) begin_audit(*auditor, *c);
     if (!known) co_return known.status();
     Result<void> changed = co_await impersonate(c);
     if (!changed) co_return changed.status();
@@ -295,12 +320,19 @@ async::Task<void> Core::serve(net::Request& request, net::ResponseWriter& writer
       co_return;
     }
   }
+  if (!auditor) co_return co_await serve_as(request, writer, as, nullptr);
+  AuditedWriter audited(writer);
+  co_await serve_as(request, audited, as, &audited);
+}
+
+async::Task<void> Core::serve_as(net::Request& request, net::ResponseWriter& writer, const UserInfo* as, AuditedWriter* audited) {
   RequestContext c{*this, request, writer};
+  if (audited) audited->follow(&c);
   c.query = net::Query::parse(request.query);
   c.info = parse_request_info(request.method, request.raw_path, c.query);
   c.user_agent = request.headers.get("User-Agent");
   c.now = clock_->wall();
-  if (!as) c.audit_id = random_uuid(*rng_);
+  if (!as || auditor) c.audit_id = audit_id_of(request, *rng_);
   bool long_running = is_long_running(c);
   if (!long_running && !as && in_flight_ >= options.max_in_flight) {
     co_await send_status(&c, too_many_requests("Too many requests, please try again later.", 1));
@@ -323,6 +355,7 @@ async::Task<void> Core::serve(net::Request& request, net::ResponseWriter& writer
     if (writer.started()) writer.abort();
     else co_await send_status(&c, r.status());
   }
+  if (audited) audited->complete(r);
   count_request(c);
   if (log_enabled(LogLevel::Debug)) {
     auto us = std::chrono::duration_cast<std::chrono::microseconds>(clock_->now() - began).count();

@@ -19,6 +19,9 @@ namespace onebin::apiserver {
 
 class Aggregator;
 class Allocators;
+class AuditEvent;
+class AuditedWriter;
+class Auditor;
 class Definitions;
 class DiscoveryCache;
 class KubeletClients;
@@ -42,6 +45,7 @@ struct RequestContext {
   WallTime now;
   std::optional<SteadyTime> deadline;     // none: it may last
   std::string other_reason;               // of a refusal whose reason Reason does not have
+  std::shared_ptr<AuditEvent> audit;      // null: none
 
   bool dry_run() const { return query.has("dryRun"); }
 };
@@ -83,8 +87,10 @@ class Core {
   std::unique_ptr<Aggregator> aggregator;
   std::unique_ptr<KubeletClients> kubelets;
   std::unique_ptr<ServerClients> servers;  // webhooks, aggregated API servers
+  std::unique_ptr<Auditor> auditor;        // null: no audit log
 
  private:
+  async::Task<void> serve_as(net::Request& request, net::ResponseWriter& writer, const UserInfo* as, AuditedWriter* audited);
   Handling dispatch(RequestContext* c);
   Handling authenticate(RequestContext* c);
   Handling impersonate(RequestContext* c);

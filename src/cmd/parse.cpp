@@ -77,7 +77,7 @@ void add_server_flags(CLI::App* app, server::Options& o) {
   app->add_option_function<std::vector<std::string>>("--disable", [&o](const std::vector<std::string>& v) {
        for (auto& c : split_commas(v)) o.disable.insert(c);
      }, "Components not to run: coredns, local-storage, servicelb, kube-proxy, scheduler, controller-manager, or a controller's name")->allow_extra_args(false);
-  app->add_option("--kube-apiserver-arg", o.kube_apiserver_args, "A flag of kube-apiserver, NAME=VALUE: admission plug-ins, OIDC, token files and the like")->allow_extra_args(false);
+  app->add_option("--kube-apiserver-arg", o.kube_apiserver_args, "A flag of kube-apiserver, NAME=VALUE: admission plug-ins, OIDC, token files, the audit log and the like")->allow_extra_args(false);
   add_list(app, "--feature-gates", o.feature_gates, "Features to turn on, NAME=true: CBORServingAndStorage");
   app->add_flag("--disable-agent", o.disable_agent, "Control plane only: this host is no node");
 }

@@ -33,6 +33,7 @@ std::unique_ptr<Controller> make_persistent_volume_binder(Context& c);
 std::unique_ptr<Controller> make_ephemeral_volume_controller(Context& c);
 std::unique_ptr<Controller> make_resource_claim_controller(Context& c);
 std::unique_ptr<Controller> make_ttl_controller(Context& c);
+std::unique_ptr<Controller> make_flow_schema_controller(Context& c);
 std::unique_ptr<Controller> make_pvc_protection_controller(Context& c);
 std::unique_ptr<Controller> make_pv_protection_controller(Context& c);
 std::unique_ptr<Controller> make_vac_protection_controller(Context& c);

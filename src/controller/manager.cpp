@@ -46,6 +46,7 @@ constexpr Maker kMakers[] = {
     {"ephemeral-volume-controller", make_ephemeral_volume_controller},
     {"resourceclaim-controller", make_resource_claim_controller},
     {"ttl-controller", make_ttl_controller},
+    {"flow-schema-status-controller", make_flow_schema_controller},
     {"pvc-protection-controller", make_pvc_protection_controller},
     {"pv-protection-controller", make_pv_protection_controller},
     {"volumeattributesclass-protection-controller", make_vac_protection_controller},

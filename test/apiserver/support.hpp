@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <functional>
 #include <thread>
 
 namespace onebin::apiserver::test {
@@ -24,7 +25,7 @@ struct Answer {
 // Runs tasks to their end on a simulated loop.
 class Fixture {
  public:
-  explicit Fixture(NodeDialer* dialer = nullptr) : loop(async::SimLoop::create(from_unix(1795000000))), store(storage::make_memory_store()) {
+  explicit Fixture(NodeDialer* dialer = nullptr, const std::function<void(Options&)>& adjust = {}) : loop(async::SimLoop::create(from_unix(1795000000))), store(storage::make_memory_store()) {
     Options o;
     o.advertise_address = "10.0.0.1";
     o.rng = &rng;
@@ -32,6 +33,7 @@ class Fixture {
     nobody.token = "nobody";
     nobody.user.name = "nobody";
     o.static_tokens.push_back(nobody);
+    if (adjust) adjust(o);
     server = std::make_unique<ApiServer>(std::move(o), *store, dialer);
     run(start(this));
     if (!server->ready()) {

@@ -94,6 +94,7 @@ class Cluster : public apiserver::test::Fixture {
     auto& slot = transports_[user];
     if (slot) return *slot;
     std::vector<std::string> groups;
+    if (user == "system:apiserver") groups = {std::string(apiserver::kMastersGroup)};
     if (user.starts_with("system:serviceaccount:")) groups = {"system:serviceaccounts", "system:serviceaccounts:kube-system"};
     slot = server->local_transport(apiserver::system_user(user, std::move(groups)));
     return *slot;

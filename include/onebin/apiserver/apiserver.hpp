@@ -41,6 +41,14 @@ struct PodSecurityDefaults {
   std::set<std::string> exempt_users, exempt_namespaces, exempt_runtime_classes;
 };
 
+// The audit log; upstream's --audit-* flags.
+struct AuditOptions {
+  std::string policy;  // text of an audit.k8s.io/v1 Policy; "": nothing is logged
+  std::string path;    // of the log; "-" standard output
+  int max_age_days = 0, max_backups = 0;  // of the files that are full; 0: no limit
+  int max_size_mb = 100;                  // when a file is full
+};
+
 struct Options {
   // HTTPS. No address: no listener (local transports and handler() only).
   std::vector<net::Address> listen;
@@ -76,6 +84,7 @@ struct Options {
   std::set<std::string> enable_admission_plugins, disable_admission_plugins;
   int not_ready_toleration_seconds = 300, unreachable_toleration_seconds = 300;
   PodSecurityDefaults pod_security;
+  AuditOptions audit;
 
   bool anonymous_auth = true;           // RBAC decides what system:anonymous may
   bool allow_privileged = true;

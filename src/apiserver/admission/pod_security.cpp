@@ -1,8 +1,9 @@
 // PodSecurity: a namespace's labels pod-security.kubernetes.io/{enforce,warn} and -version say which pods it takes and which
-// it warns of. (The mode audit is checked for its label only: what it finds is for the audit log.)
+// it warns of; what the mode audit finds is for the audit log.
 #include "apiserver/admission/plugins.hpp"
 #include "apiserver/admission/pod_documents.hpp"
 #include "apiserver/admission/pod_security_checks.hpp"
+#include "apiserver/audit/event.hpp"
 #include "apiserver/cache/object_view.hpp"
 #include "apiserver/errors.hpp"
 
@@ -160,7 +161,8 @@ class PodSecurity final : public AdmissionPlugin {
     for (const auto& [key, value] : ObjectView(*ns).labels())
       if (starts_with(key, kPrefix)) labels.emplace(key, value);
     NamespacePolicy policy = policy_of(labels, defaults_.labels);
-    if (policy.enforce.level == Level::Privileged && policy.warn.level == Level::Privileged) co_return Result<void>();
+    if (a.audit && is_pod) a.audit->annotate(std::string(kPrefix) + "enforce-policy", policy.enforce.to_string());
+    if (policy.enforce.level == Level::Privileged && policy.warn.level == Level::Privileged && (!a.audit || policy.audit.level == Level::Privileged)) co_return Result<void>();
     PodParts parts = parts_of(a);
     if (!parts.spec || exempt_class(std::string(string_at(*parts.spec, "runtimeClassName")))) co_return Result<void>();
     const Document* old = is_pod && a.operation == Operation::Update ? a.old_object() : nullptr;
@@ -170,7 +172,10 @@ class PodSecurity final : public AdmissionPlugin {
       if (!faults.empty())
         co_return admission_forbidden(a, "violates PodSecurity " + go_quote(policy.enforce.to_string()) + ": " + describe_faults(faults, true));
     }
-    auto faults = check_pod_security(policy.warn, *parts.metadata, *parts.spec);
+    auto faults = check_pod_security(policy.audit, *parts.metadata, *parts.spec);
+    if (a.audit && !faults.empty())
+      a.audit->annotate(std::string(kPrefix) + "audit-violations", "would violate PodSecurity " + go_quote(policy.audit.to_string()) + ": " + describe_faults(faults, true));
+    faults = check_pod_security(policy.warn, *parts.metadata, *parts.spec);
     if (!faults.empty()) a.warn("would violate PodSecurity " + go_quote(policy.warn.to_string()) + ": " + describe_faults(faults, true));
     co_return Result<void>();
   }

@@ -2,10 +2,12 @@
 // denial is what the client is told.
 #include "apiserver/admission/policies.hpp"
 #include "apiserver/admission/policy_plugins.hpp"
+#include "apiserver/audit/event.hpp"
 #include "apiserver/core.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/webhook/object_versions.hpp"
 
+#include <onebin/apimachinery/codec.hpp>
 #include <onebin/apimachinery/document.hpp>
 #include <onebin/base/bytes.hpp>
 
@@ -25,7 +27,25 @@ struct PolicyDecision {
 };
 struct PolicyResult {
   std::vector<PolicyDecision> decisions;
+  std::vector<std::pair<std::string, std::string>> annotations;  // for the audit log
   std::vector<std::string> annotation_errors;  // deny whatever the binding's actions are
+};
+
+// What policies say to the audit log of one request.
+constexpr std::size_t kLongestAnnotation = 10 * 1024, kMostFailures = 50;
+struct AuditNotes {
+  Document failures = Document::array();
+  std::map<std::string, std::vector<std::string>> values;  // by "policy/key", each value once
+
+  void add(std::string key, std::string value) {
+    auto& of_key = values[std::move(key)];
+    if (!value.empty() && std::find(of_key.begin(), of_key.end(), value) == of_key.end()) of_key.push_back(std::move(value));
+  }
+  void publish(AuditEvent& event) const {
+    for (const auto& [key, of_key] : values)
+      if (!of_key.empty()) event.annotate(key, join(of_key, ", "));
+    if (!failures.empty()) event.annotate("validation.policy.admission.k8s.io/validation_failure", apimachinery::encode_json(failures, nullptr));
+  }
 };
 
 int code_of(std::string_view reason) {
@@ -84,6 +104,7 @@ PolicyResult evaluate_policy(const AdmissionPolicy& p, const ExpressionInput& co
     ExpressionOutcome r = evaluate(a.value, messages, annotations);
     if (r.out_of_budget) return out.decisions.clear(), fail(r.error), out;
     if (!r.error.empty() && !p.ignore) out.annotation_errors.push_back(r.error);
+    if (r.error.empty() && r.value.is(cel::ValueKind::String)) out.annotations.emplace_back(a.key, std::string(trim(r.value.text())).substr(0, kLongestAnnotation));
   }
   return out;
 }
@@ -99,6 +120,7 @@ class ValidatingAdmissionPolicy final : public AdmissionPlugin {
   async::Task<Result<void>> validate(const AdmissionAttributes& a) override {
     auto policies = policies_.all();
     std::vector<Denial> denials;
+    AuditNotes notes;
     AuthorizerAnswers answers(*core_.security.authorizer, *a.user);
     for (const auto& policy : *policies) {
       Result<std::optional<Match>> match = matcher_.match(policy->match, a);
@@ -111,10 +133,11 @@ class ValidatingAdmissionPolicy final : public AdmissionPlugin {
       Result<void> shown = co_await show(&a, &**match, &seen);
       if (!shown) co_return shown;
       for (const auto& binding : policy->bindings) {
-        Result<void> r = co_await one_binding(&a, policy.get(), binding.get(), &seen, &answers, &denials);
+        Result<void> r = co_await one_binding(&a, policy.get(), binding.get(), &seen, &answers, &denials, &notes);
         if (!r) co_return r;
       }
     }
+    if (a.audit) notes.publish(*a.audit);
     if (denials.empty()) co_return Result<void>();
     co_return refused(a, denials[0]);
   }
@@ -140,7 +163,7 @@ class ValidatingAdmissionPolicy final : public AdmissionPlugin {
   }
 
   async::Task<Result<void>> one_binding(const AdmissionAttributes* a, const AdmissionPolicy* p, const PolicyBinding* b, const Seen* seen,
-                                        AuthorizerAnswers* answers, std::vector<Denial>* denials) {
+                                        AuthorizerAnswers* answers, std::vector<Denial>* denials, AuditNotes* notes) {
     if (!b->matches_all) {
       Result<std::optional<Match>> bound = matcher_.match(b->match, *a);
       if (!bound) {
@@ -173,19 +196,23 @@ class ValidatingAdmissionPolicy final : public AdmissionPlugin {
         conditions.ns = nullptr;
         result = evaluate_policy(*p, ExpressionInput(conditions), ExpressionInput(whole), ExpressionInput(values));
       } while (answers->pending());
-      act(*a, *p, *b, std::move(result), *denials);
+      act(*a, *p, *b, std::move(result), *denials, *notes);
     }
     co_return Result<void>();
   }
 
-  static void act(const AdmissionAttributes& a, const AdmissionPolicy& p, const PolicyBinding& b, PolicyResult result, std::vector<Denial>& denials) {
-    for (PolicyDecision& d : result.decisions) {
+  static void act(const AdmissionAttributes& a, const AdmissionPolicy& p, const PolicyBinding& b, PolicyResult result, std::vector<Denial>& denials, AuditNotes& notes) {
+    for (std::size_t i = 0; i < result.decisions.size(); ++i) {
+      PolicyDecision& d = result.decisions[i];
       if (!d.deny) continue;
       for (const Document& action : b.actions) {
         if (action == "Deny") denials.push_back({d.message, d.reason, &p, &b});
         else if (action == "Warn") a.warn("Validation failed for ValidatingAdmissionPolicy '" + p.name + "' with binding '" + b.name + "': " + d.message);
+        else if (action == "Audit" && notes.failures.size() < kMostFailures)
+          notes.failures.push_back({{"message", d.message}, {"policy", p.name}, {"binding", b.name}, {"expressionIndex", i}, {"validationActions", b.actions}});
       }
     }
+    for (auto& [key, value] : result.annotations) notes.add(p.name + "/" + key, std::move(value));
     for (std::string& error : result.annotation_errors) denials.push_back({std::move(error), "", &p, &b});
   }
 

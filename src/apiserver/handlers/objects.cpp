@@ -1,5 +1,6 @@
 #include "apiserver/handlers/objects.hpp"
 
+#include "apiserver/audit/event.hpp"
 #include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/respond.hpp"
@@ -217,6 +218,7 @@ async::Task<Result<Document>> read_object(RequestContext* c, const KindSchema* k
   }
   (*d)["apiVersion"] = kind->api_version();
   (*d)["kind"] = kind->kind;
+  if (c->audit) c->audit->object(*d);
   co_return d;
 }
 
@@ -266,6 +268,7 @@ AdmissionAttributes admission_of(RequestContext& c, const Served& served, Operat
   a.name = std::move(name);
   a.dry_run = c.dry_run();
   a.user = &c.user;
+  a.audit = c.audit.get();
   a.warnings = &c.warnings;
   a.deadline = c.deadline;
   a.other_reason = &c.other_reason;

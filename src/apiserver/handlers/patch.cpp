@@ -1,3 +1,4 @@
+#include "apiserver/audit/event.hpp"
 #include "apiserver/handlers/patch.hpp"
 
 #include "apiserver/errors.hpp"
@@ -150,6 +151,7 @@ async::Task<Result<Patch>> read_patch(RequestContext* c) {
   if (!d && apply) co_return bad_request("error encoding patch: " + d.status().message());
   if (!d) co_return bad_request("invalid JSON patch");
   p.body = std::move(*d);
+  if (c->audit) c->audit->patch(p.body);
   p.problems = std::move(report.problems);
   p.unreadable = check_form(p);
   if (p.body.is_null()) p.body = p.type == Patch::Type::Json ? Document::array() : Document::object();

@@ -1,4 +1,5 @@
 // delete and deletecollection.
+#include "apiserver/audit/event.hpp"
 #include "apiserver/crd/conversion.hpp"
 #include "apiserver/errors.hpp"
 #include "apiserver/handlers/handlers.hpp"
@@ -57,6 +58,7 @@ async::Task<Result<DeleteOptions>> read_delete_options(RequestContext* c) {
     std::string_view kind = apimachinery::kind_of(*read);
     if (!kind.empty() && kind != "DeleteOptions") co_return bad_request("decoded object cannot be converted to DeleteOptions");
     d.update(*read);
+    if (c->audit) c->audit->object(d);
   }
   if (body->empty()) {
     if (c->query.has("gracePeriodSeconds")) {

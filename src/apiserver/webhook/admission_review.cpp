@@ -83,6 +83,7 @@ Result<AdmissionAnswer> read_admission_answer(std::string_view version, const st
   if (const Document& warnings = member(*response, "warnings"); warnings.is_array())
     for (const auto& w : warnings)
       if (w.is_string()) out.warnings.push_back(w.get<std::string>());
+  out.audit_annotations = apimachinery::string_map(member(*response, "auditAnnotations"));
   RETURN_IF_ERROR(read_patch(out, *response, v1, mutating));
   return out;
 }

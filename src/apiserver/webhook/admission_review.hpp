@@ -17,6 +17,7 @@ struct AdmissionAnswer {
   std::optional<std::string> patch;     // as text
   std::string patch_type;
   std::vector<std::string> warnings;
+  std::map<std::string, std::string> audit_annotations;
 };
 // An error's message is why the answer is none to this question.
 Result<AdmissionAnswer> read_admission_answer(std::string_view version, const std::string& uid, bool mutating, const Document& review);

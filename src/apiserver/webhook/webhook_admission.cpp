@@ -1,4 +1,5 @@
 // MutatingAdmissionWebhook and ValidatingAdmissionWebhook.
+#include "apiserver/audit/event.hpp"
 #include "apiserver/webhook/webhook_admission.hpp"
 
 #include "apiserver/concat.hpp"
@@ -74,6 +75,8 @@ async::Task<Verdict> ask(Core* core, const Hook* hook, const AdmissionAttributes
     co_return out;
   }
   for (const auto& w : answer->warnings) a->warn(w);
+  if (a->audit)
+    for (const auto& [key, value] : answer->audit_annotations) a->audit->annotate(hook->name + "/" + key, value);
   if (!answer->allowed) out.refused = webhook_refusal(hook->name, answer->result, a->other_reason);
   out.answer = std::move(*answer);
   co_return out;
