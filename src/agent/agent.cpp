@@ -234,6 +234,7 @@ class Agent::Impl {
       p.node.cluster_cidrs = cluster_cidrs_;
       p.node.service_cidrs = service_cidrs_;
       if (auto dns = network::Ip::parse(options_.cluster_dns); dns && options_.dns) p.node.local_ips.insert(*dns);
+      p.policies = &client_;
       proxy_ = std::make_unique<proxy::Proxy>(services_, slices_, std::move(p));
       Result<void> r = co_await proxy_->start();
       if (!r) co_return r.status();

@@ -1,5 +1,6 @@
 #include <onebin/proxy/proxy.hpp>
 
+#include "proxy/policy_watch.hpp"
 #include "proxy/state.hpp"
 
 #include <onebin/async/pool.hpp>
@@ -19,6 +20,7 @@ using ApiSlice = api::discovery::v1::EndpointSlice;
 
 constexpr Duration kRetryFirst = 1s, kRetryMost = 30s;
 constexpr Duration kCollectAfter = 2s;  // emptied chains; see nft::difference
+constexpr Duration kPoliciesWithin = 30s;  // Services do not wait longer for policies that cannot be read
 
 std::string service_of(const ApiSlice& s) {
   auto it = s.metadata.labels.find("kubernetes.io/service-name");
@@ -59,6 +61,11 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
       if (auto self = weak.lock()) self->on_slice(key, before, now);
     });
     CO_ASSIGN_OR_RETURN(watch_, nft::TableWatch::open(options_.table, socket_->port()));
+    if (options_.policies) {
+      const auto& dns = options_.node.local_ips;
+      policies_ = std::make_unique<PolicyWatch>(*options_.policies, options_.node.name, std::vector<Ip>(dns.begin(), dns.end()), [this] { changed_.notify(); });
+      group_.spawn(policies_->run());
+    }
     group_.spawn(run());
     group_.spawn(guard());
     co_return Result<void>();
@@ -67,6 +74,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   async::Task<void> stop() {
     group_.cancel();
     co_await group_.join();
+    if (policies_) co_await policies_->stop();
   }
 
   void set_node(std::string zone, std::vector<Prefix> pod_cidrs) {
@@ -117,6 +125,11 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   async::Task<void> run() {
     Result<void> r = co_await services_.wait_synced();
     if (r) r = co_await slices_.wait_synced();
+    if (r && policies_) {
+      // What is still in place from before a restart stays until policies can be written too.
+      r = co_await async::with_timeout(kPoliciesWithin, policies_->wait_ready());
+      if (r.is(Reason::Timeout)) log_error("network policies cannot be read; services are served without them", {});
+    }
     Duration retry = kRetryFirst;
     while (!r.is(Reason::Cancelled)) {
       gather();
@@ -149,7 +162,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
 
   // Until there is something to write. What comes shortly after the first change is taken along.
   async::Task<Result<void>> next_change() {
-    while (dirty_.empty() && !state_.changed() && !lost_) {
+    while (dirty_.empty() && !state_.changed() && !lost_ && !(policies_ && policies_->changed())) {
       Result<void> r;
       if (keeper_->has_stale()) {
         r = co_await async::with_timeout(kCollectAfter, changed_.wait());
@@ -171,13 +184,20 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     if (!keeper_->in_step() || lost_) {
       lost_ = false;
       nft::Table whole = state_.everything();
+      if (policies_) merge(whole, policies_->everything());
       r = co_await async::run_blocking(pool_, [this, &whole] { return keeper_->replace(whole); });
       if (r && !synced_) log_info("service rules are in place", {{"services", state_.size()}});
       if (r) synced_ = true;
       co_return r;
     }
-    if (!state_.changed()) co_return Result<void>();
-    change = state_.take();
+    bool policies = policies_ && policies_->changed();
+    if (!state_.changed() && !policies) co_return Result<void>();
+    if (state_.changed()) change = state_.take();
+    if (policies) {
+      PolicyState::Change p = policies_->take();
+      merge(change.from, std::move(p.from));
+      merge(change.to, std::move(p.to));
+    }
     r = co_await async::run_blocking(pool_, [this, &change] { return keeper_->update(change.from, change.to); });
     if (!r) co_return r;
     StaleFlows stale(change.before, change.after);
@@ -192,6 +212,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   client::Informer<ApiSlice>& slices_;
   Options options_;
   State state_;
+  std::unique_ptr<PolicyWatch> policies_;
   std::map<std::string, std::set<std::string>> slices_of_;  // service -> its slices
   std::set<std::string> dirty_;
   bool synced_ = false;

@@ -14,6 +14,7 @@ struct Options {
   std::string table = "onebin";
   Duration min_sync_period = 20ms;  // changes that come within it are applied together
   int service_route_mtu = 1450;     // of the route that lets the node's processes reach service addresses
+  client::Client* policies = nullptr;  // where given, NetworkPolicies are read by it and enforced; it outlives the proxy
 };
 
 class Proxy {

@@ -1,0 +1,107 @@
+#include "proxy/policy_watch.hpp"
+
+#include <onebin/async/timer.hpp>
+#include <onebin/base/log.hpp>
+
+namespace onebin::proxy {
+
+namespace {
+namespace core1 = api::core::v1;
+using ApiPolicy = api::networking::v1::NetworkPolicy;
+
+constexpr Duration kForgetAfter = 30s;  // without a policy: one that is replaced shall not cost a list of all pods
+
+Bytes reduced_pod(const Bytes& object) {
+  auto pod = api::from_protobuf<core1::Pod>(*object);
+  return pod ? std::make_shared<const std::string>(api::to_protobuf(reduced(*pod))) : object;
+}
+}  // namespace
+
+PolicyWatch::PolicyWatch(client::Client& client, std::string node_name, std::vector<Ip> dns, std::function<void()> changed)
+    : client_(client), node_name_(std::move(node_name)), dns_(std::move(dns)), changed_(std::move(changed)), policies_(client), state_(*this, dns_) {
+  policies_.on_event([this](const std::string& key, const ApiPolicy*, const ApiPolicy* now) {
+    state_.set_policy(key, now ? std::optional<Policy>(project_policy(*now)) : std::nullopt);
+    woken_.notify();
+    changed_();
+  });
+}
+
+std::optional<PolicyPod> PolicyWatch::get(const std::string& key) const {
+  auto pod = pods_ ? pods_->get(key) : std::nullopt;
+  return pod ? project_pod(*pod, node_name_) : std::nullopt;
+}
+
+void PolicyWatch::for_each(const std::function<void(const std::string& key, const PolicyPod& pod)>& fn) const {
+  if (!pods_) return;
+  pods_->for_each([&](const std::string& key, const core1::Pod& object) {
+    if (auto pod = project_pod(object, node_name_)) fn(key, *pod);
+  });
+}
+
+async::Task<Result<void>> PolicyWatch::wait_ready() {
+  while (!ready_) {
+    Status s = co_await ready_waiters_.wait();
+    if (!s) co_return s;
+  }
+  co_return Result<void>();
+}
+
+async::Task<Result<void>> PolicyWatch::read_cluster() {
+  client::RawInformer::Options reduce;
+  reduce.reduce = reduced_pod;
+  pods_ = std::make_unique<Pods>(client_, reduce);
+  namespaces_ = std::make_unique<Namespaces>(client_);
+  pods_->on_event([this](const std::string& key, const core1::Pod* before, const core1::Pod* now) {
+    auto projected = [this](const core1::Pod* p) { return p ? project_pod(*p, node_name_) : std::nullopt; };
+    state_.change_pod(key, projected(before), projected(now));
+    if (state_.changed()) changed_();
+  });
+  namespaces_->on_event([this](const std::string& key, const core1::Namespace*, const core1::Namespace* now) {
+    state_.set_namespace(key, now ? std::optional<Labels>(now->metadata.labels) : std::nullopt);
+    if (state_.changed()) changed_();
+  });
+  pods_->start();
+  namespaces_->start();
+  Result<void> r = co_await pods_->wait_synced();
+  if (r) r = co_await namespaces_->wait_synced();
+  co_return r;
+}
+
+async::Task<void> PolicyWatch::forget_cluster() {
+  co_await pods_->stop();
+  co_await namespaces_->stop();
+  pods_.reset();
+  namespaces_.reset();
+  state_.forget_cluster();
+}
+
+async::Task<Result<void>> PolicyWatch::run() {
+  policies_.start();
+  Result<void> r = co_await policies_.wait_synced();
+  while (r) {
+    if (state_.size() && !pods_) {
+      ready_ = false;
+      r = co_await read_cluster();
+      if (!r) break;
+    }
+    ready_ = true;
+    ready_waiters_.wake_all();
+    changed_();
+    if (state_.size() || !pods_) {
+      r = co_await woken_.wait();
+      continue;
+    }
+    r = co_await async::with_timeout(kForgetAfter, woken_.wait());
+    if (!r.is(Reason::Timeout)) continue;
+    r = Result<void>();
+    if (!state_.size() && !state_.changed()) co_await forget_cluster();
+  }
+  co_return r;
+}
+
+async::Task<void> PolicyWatch::stop() {
+  co_await policies_.stop();
+  if (pods_) co_await forget_cluster();
+}
+
+}  // namespace onebin::proxy
