@@ -1,5 +1,7 @@
 #include "proxy/policy_state.hpp"
 
+#include <algorithm>
+
 namespace onebin::proxy {
 
 void PolicyState::set_policy(const std::string& key, std::optional<Policy> policy) {
@@ -40,6 +42,10 @@ void PolicyState::change_pod(const std::string& key, const std::optional<PolicyP
   }
   // Without sets nothing of it is written, and what new ones hold is read from the pods as they are.
   if (!written_.peers.empty() || !written_.ports.empty()) pods_before_.try_emplace(key, before);
+}
+
+bool PolicyState::selects(const PolicyPod& pod) const {
+  return std::any_of(policies_.begin(), policies_.end(), [&](const auto& p) { return p.second->selects(pod.ns, pod.labels); });
 }
 
 void PolicyState::forget_cluster() {

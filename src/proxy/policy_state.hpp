@@ -27,6 +27,7 @@ class PolicyState {
   void forget_cluster();
   bool changed() const { return wide_ || !pods_before_.empty() || !namespaces_before_.empty(); }
   std::size_t size() const { return policies_.size(); }
+  bool selects(const PolicyPod& pod) const;  // whether a policy does
 
   struct Change {
     network::nft::Table from, to;

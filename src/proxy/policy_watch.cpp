@@ -26,16 +26,52 @@ PolicyWatch::PolicyWatch(client::Client& client, std::string node_name, std::vec
   });
 }
 
+std::optional<PolicyPod> PolicyWatch::project(const std::string& key, const core1::Pod& pod) const {
+  auto expected = expected_.find(key);
+  if (expected == expected_.end()) return project_pod(pod, node_name_);
+  core1::Pod with = pod;
+  with.status.pod_ips.clear();
+  for (const auto& ip : expected->second) with.status.pod_ips.push_back({ip.to_string()});
+  return project_pod(with, node_name_);
+}
+
 std::optional<PolicyPod> PolicyWatch::get(const std::string& key) const {
   auto pod = pods_ ? pods_->get(key) : std::nullopt;
-  return pod ? project_pod(*pod, node_name_) : std::nullopt;
+  return pod ? project(key, *pod) : std::nullopt;
 }
 
 void PolicyWatch::for_each(const std::function<void(const std::string& key, const PolicyPod& pod)>& fn) const {
   if (!pods_) return;
   pods_->for_each([&](const std::string& key, const core1::Pod& object) {
-    if (auto pod = project_pod(object, node_name_)) fn(key, *pod);
+    if (auto pod = project(key, object)) fn(key, *pod);
   });
+}
+
+void PolicyWatch::on_pod(const std::string& key, const core1::Pod* before, const core1::Pod* now) {
+  std::optional<PolicyPod> was = before ? project(key, *before) : std::nullopt;
+  if (auto expected = expected_.find(key); expected != expected_.end()) {
+    auto told = now ? project_pod(*now, node_name_) : std::nullopt;
+    if (!now || (told && told->ips == expected->second)) expected_.erase(expected);
+  }
+  state_.change_pod(key, was, now ? project(key, *now) : std::nullopt);
+  pod_waiters_.wake_all();
+  if (state_.changed()) changed_();
+}
+
+async::Task<Result<bool>> PolicyWatch::expect(std::string pod_key, std::vector<Ip> ips) {
+  if (Result<void> r = co_await wait_ready(); !r) co_return r.status();
+  while (pods_) {
+    std::optional<PolicyPod> before = get(pod_key);
+    expected_[pod_key] = ips;
+    if (std::optional<PolicyPod> now = get(pod_key)) {
+      state_.change_pod(pod_key, before, now);
+      co_return state_.selects(*now);
+    }
+    expected_.erase(pod_key);
+    Status s = co_await pod_waiters_.wait();
+    if (!s) co_return s;
+  }
+  co_return false;
 }
 
 async::Task<Result<void>> PolicyWatch::wait_ready() {
@@ -51,11 +87,7 @@ async::Task<Result<void>> PolicyWatch::read_cluster() {
   reduce.reduce = reduced_pod;
   pods_ = std::make_unique<Pods>(client_, reduce);
   namespaces_ = std::make_unique<Namespaces>(client_);
-  pods_->on_event([this](const std::string& key, const core1::Pod* before, const core1::Pod* now) {
-    auto projected = [this](const core1::Pod* p) { return p ? project_pod(*p, node_name_) : std::nullopt; };
-    state_.change_pod(key, projected(before), projected(now));
-    if (state_.changed()) changed_();
-  });
+  pods_->on_event([this](const std::string& key, const core1::Pod* before, const core1::Pod* now) { on_pod(key, before, now); });
   namespaces_->on_event([this](const std::string& key, const core1::Namespace*, const core1::Namespace* now) {
     state_.set_namespace(key, now ? std::optional<Labels>(now->metadata.labels) : std::nullopt);
     if (state_.changed()) changed_();
@@ -72,7 +104,9 @@ async::Task<void> PolicyWatch::forget_cluster() {
   co_await namespaces_->stop();
   pods_.reset();
   namespaces_.reset();
+  expected_.clear();
   state_.forget_cluster();
+  pod_waiters_.wake_all();
 }
 
 async::Task<Result<void>> PolicyWatch::run() {

@@ -18,13 +18,17 @@ class PolicyWatch final : private PolicyPods {
   bool changed() const { return ready_ && state_.changed(); }
   PolicyState::Change take() { return state_.take(); }
   network::nft::Table everything() { return state_.everything(); }
-  std::size_t size() const { return state_.size(); }
+  // A pod of this node has got these addresses and does not run yet; the API tells of them later. True when a policy selects
+  // it: what take() then gives isolates it.
+  async::Task<Result<bool>> expect(std::string pod_key, std::vector<Ip> ips);
 
  private:
   using Pods = client::Informer<api::core::v1::Pod>;
   using Namespaces = client::Informer<api::core::v1::Namespace>;
   std::optional<PolicyPod> get(const std::string& key) const override;
   void for_each(const std::function<void(const std::string& key, const PolicyPod& pod)>& fn) const override;
+  std::optional<PolicyPod> project(const std::string& key, const api::core::v1::Pod& pod) const;
+  void on_pod(const std::string& key, const api::core::v1::Pod* before, const api::core::v1::Pod* now);
   async::Task<Result<void>> read_cluster();
   async::Task<void> forget_cluster();
 
@@ -35,10 +39,11 @@ class PolicyWatch final : private PolicyPods {
   client::Informer<api::networking::v1::NetworkPolicy> policies_;
   std::unique_ptr<Pods> pods_;
   std::unique_ptr<Namespaces> namespaces_;
+  std::map<std::string, std::vector<Ip>> expected_;  // addresses that the API does not tell of yet
   PolicyState state_;
   bool ready_ = false;
   async::Notify woken_;
-  async::WaitQueue ready_waiters_;
+  async::WaitQueue ready_waiters_, pod_waiters_;
 };
 
 }  // namespace onebin::proxy

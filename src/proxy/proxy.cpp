@@ -21,6 +21,7 @@ using ApiSlice = api::discovery::v1::EndpointSlice;
 constexpr Duration kRetryFirst = 1s, kRetryMost = 30s;
 constexpr Duration kCollectAfter = 2s;  // emptied chains; see nft::difference
 constexpr Duration kPoliciesWithin = 30s;  // Services do not wait longer for policies that cannot be read
+constexpr Duration kAdmitWithin = 5s;      // nor does a pod: with the server gone, pods still start
 
 std::string service_of(const ApiSlice& s) {
   auto it = s.metadata.labels.find("kubernetes.io/service-name");
@@ -44,7 +45,11 @@ Result<std::size_t> forget_flows(const StaleFlows& stale) {
 class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
  public:
   Impl(client::Informer<ApiService>& services, client::Informer<ApiSlice>& slices, Options options)
-      : services_(services), slices_(slices), options_(std::move(options)), state_(options_.node), group_("proxy"), pool_(1) {}
+      : services_(services), slices_(slices), options_(std::move(options)), state_(options_.node), group_("proxy"), pool_(1) {
+    const auto& dns = options_.node.local_ips;
+    if (options_.policies)
+      policies_ = std::make_unique<PolicyWatch>(*options_.policies, options_.node.name, std::vector<Ip>(dns.begin(), dns.end()), [this] { changed_.notify(); });
+  }
 
   async::Task<Result<void>> start() {
     CO_ASSIGN_OR_RETURN(socket_, nft::Socket::open());
@@ -61,11 +66,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
       if (auto self = weak.lock()) self->on_slice(key, before, now);
     });
     CO_ASSIGN_OR_RETURN(watch_, nft::TableWatch::open(options_.table, socket_->port()));
-    if (options_.policies) {
-      const auto& dns = options_.node.local_ips;
-      policies_ = std::make_unique<PolicyWatch>(*options_.policies, options_.node.name, std::vector<Ip>(dns.begin(), dns.end()), [this] { changed_.notify(); });
-      group_.spawn(policies_->run());
-    }
+    if (policies_) group_.spawn(policies_->run());
     group_.spawn(run());
     group_.spawn(guard());
     co_return Result<void>();
@@ -75,6 +76,14 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     group_.cancel();
     co_await group_.join();
     if (policies_) co_await policies_->stop();
+    stopped_ = true;
+    written_waiters_.wake_all();
+  }
+
+  async::Task<void> admit(std::string pod_key, std::vector<Ip> ips) {
+    if (!policies_) co_return;
+    Result<void> r = co_await async::with_timeout(kAdmitWithin, isolate(pod_key, std::move(ips)));
+    if (!r) log_warn("a pod starts before its network policies hold", {{"pod", pod_key}, {"error", r.status()}});
   }
 
   void set_node(std::string zone, std::vector<Prefix> pod_cidrs) {
@@ -86,6 +95,19 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   bool synced() const { return synced_; }
 
  private:
+  async::Task<Result<void>> isolate(std::string pod_key, std::vector<Ip> ips) {
+    Result<bool> selected = co_await policies_->expect(std::move(pod_key), std::move(ips));
+    if (!selected) co_return selected.status();
+    if (!*selected || (!policies_->changed() && !writing_)) co_return Result<void>();
+    std::uint64_t wanted = policies_->changed() ? ++asked_ : asked_;
+    changed_.notify();
+    while (answered_ < wanted && !stopped_) {
+      Status s = co_await written_waiters_.wait();
+      if (!s) co_return s;
+    }
+    co_return Result<void>();
+  }
+
   void note(const std::string& service_key) {
     dirty_.insert(service_key);
     changed_.notify();
@@ -134,12 +156,17 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     while (!r.is(Reason::Cancelled)) {
       gather();
       SteadyTime began = async::Loop::current().now();
+      writing_ = true;
+      std::uint64_t asked = asked_;
       Result<void> written = co_await write();
+      writing_ = false;
       metrics::histogram("kubeproxy_sync_proxy_rules_duration_seconds", "Time to write a change set.",
                          {0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8, 16})
           .observe(std::chrono::duration<double>(async::Loop::current().now() - began).count());
       if (written) {
         retry = kRetryFirst;
+        answered_ = asked;
+        written_waiters_.wake_all();
         r = co_await next_change();
       } else {
         log_error("service rules were not written", {{"error", written.status()}});
@@ -217,6 +244,9 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   std::set<std::string> dirty_;
   bool synced_ = false;
   bool lost_ = false;  // the table in the kernel is not what was written
+  bool writing_ = false, stopped_ = false;
+  std::uint64_t asked_ = 0, answered_ = 0;  // pods that wait for a write, and those for whom it has been done
+  async::WaitQueue written_waiters_;
   async::Notify changed_;
   std::unique_ptr<nft::Socket> socket_;
   std::unique_ptr<nft::TableWatch> watch_;
@@ -231,6 +261,7 @@ Proxy::~Proxy() = default;
 async::Task<Result<void>> Proxy::start() { return impl_->start(); }
 async::Task<void> Proxy::stop() { return impl_->stop(); }
 bool Proxy::synced() const { return impl_->synced(); }
+async::Task<void> Proxy::admit(std::string pod_key, std::vector<Ip> ips) { return impl_->admit(std::move(pod_key), std::move(ips)); }
 void Proxy::set_node(std::string zone, std::vector<Prefix> pod_cidrs) { impl_->set_node(std::move(zone), std::move(pod_cidrs)); }
 
 Result<void> Proxy::remove(const Options& options) {

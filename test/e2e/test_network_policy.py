@@ -173,6 +173,17 @@ class NetworkPolicies(unittest.TestCase):
         self.policy("web", {"podSelector": select, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "http"}]}]})
         self.expect({"far>web": True, "near>web": True, f"far>{self.service}:80": True, "far>web:9090": False, "far>guest": False})
 
+    def test_an_agent_that_is_killed_leaves_its_policies_in_place(self):
+        self.policy("deny", {"podSelector": {"matchLabels": {"app": "client"}}}, "np-y")
+        self.expect({"near>guest": False, "near>far": True})
+        self.cluster.kill("agent-1")
+        self.assertEqual({w: self.probe(w) for w in ("near>guest", "near>far")}, {"near>guest": False, "near>far": True})
+        self.policy("deny", {"podSelector": {"matchLabels": {"app": "client"}}})  # while it is away
+        self.cluster.start()
+        self.expect({"near>guest": False, "near>far": False, "far>web": True})
+        self.cluster.kubectl("delete", "networkpolicy", "deny", "-n", "np-y")
+        self.expect({"near>guest": True, "near>far": False})
+
     def test_both_ends_must_agree(self):
         deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
         self.policy("deny", deny)

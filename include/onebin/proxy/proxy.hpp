@@ -30,6 +30,9 @@ class Proxy {
   bool synced() const;  // the first rules are written
   // The node's zone and pod ranges, when they become known or change.
   void set_node(std::string zone, std::vector<Prefix> pod_cidrs);
+  // A pod of this node has got addresses and is about to start. Returns when the policies that select it hold for them, or
+  // after a few seconds where they cannot be written.
+  async::Task<void> admit(std::string pod_key, std::vector<Ip> ips);
   // Removes the table and the route: for uninstalling.
   static Result<void> remove(const Options& options);
 
