@@ -117,6 +117,7 @@ async::Task<Result<void>> PolicyWatch::run() {
       ready_ = false;
       r = co_await read_cluster();
       if (!r) break;
+      log_info("network policies are enforced", {{"policies", state_.size()}});
     }
     ready_ = true;
     ready_waiters_.wake_all();

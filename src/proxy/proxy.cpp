@@ -20,7 +20,7 @@ using ApiSlice = api::discovery::v1::EndpointSlice;
 
 constexpr Duration kRetryFirst = 1s, kRetryMost = 30s;
 constexpr Duration kCollectAfter = 2s;  // emptied chains; see nft::difference
-constexpr Duration kPoliciesWithin = 30s;  // Services do not wait longer for policies that cannot be read
+constexpr Duration kPoliciesWithin = 10s;  // Services do not wait longer for policies that cannot be read
 constexpr Duration kAdmitWithin = 5s;      // nor does a pod: with the server gone, pods still start
 
 std::string service_of(const ApiSlice& s) {

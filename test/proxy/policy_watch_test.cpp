@@ -21,7 +21,7 @@ using network::PodNetworkInfo;
 
 namespace {
 
-core1::Pod api_pod(const std::string& name, const std::string& address) {
+core1::Pod api_pod(const std::string& name, const std::string& address, const std::string& second = {}) {
   core1::Pod p;
   p.metadata.namespace_ = "default";
   p.metadata.name = name;
@@ -29,7 +29,8 @@ core1::Pod api_pod(const std::string& name, const std::string& address) {
   p.metadata.annotations = {{"long", std::string(1000, 'x')}};
   p.spec.node_name = "n1";
   p.status.phase = "Running";
-  if (!address.empty()) p.status.pod_ips = {{address}};
+  for (const auto& a : {address, second})
+    if (!a.empty()) p.status.pod_ips.push_back({a});
   return p;
 }
 
@@ -67,9 +68,15 @@ async::Task<Result<void>> stop_all(Proxy* proxy, client::RawInformer* a, client:
   co_return Result<void>();
 }
 
-bool reaches(const PodNetworkInfo& from, const PodNetworkInfo& to) {
-  return shell("nsenter --net=" + from.netns_path + " timeout 5 socat -t2 -T2 - TCP:" + to.ips[0].to_string() + ":8080,connect-timeout=1 </dev/null").out == "hello\n";
+// How many of the two addresses answer, IPv4's and IPv6's.
+int answers(const PodNetworkInfo& from, const PodNetworkInfo& to) {
+  auto fetch = [&](const std::string& address) {
+    return shell("nsenter --net=" + from.netns_path + " timeout 5 socat -t2 -T2 - TCP:" + address + ":8080,connect-timeout=1 </dev/null").out == "hello\n";
+  };
+  return fetch(to.ips.at(0).to_string()) + fetch("[" + to.ips.at(1).to_string() + "]");
 }
+bool reaches(const PodNetworkInfo& from, const PodNetworkInfo& to) { return answers(from, to) == 2; }
+bool blocked(const PodNetworkInfo& from, const PodNetworkInfo& to) { return answers(from, to) == 0; }
 bool eventually(const std::function<bool()>& fn) {
   for (int i = 0; i < 100; ++i) {
     if (fn()) return true;
@@ -253,7 +260,7 @@ TEST_CASE("the proxy writes policies into the kernel, and a pod starts behind th
   std::unique_ptr<Proxy> proxy;
   Options options;
   options.node.name = "n1";
-  options.node.cluster_cidrs = {*Prefix::parse("10.42.0.0/16")};
+  options.node.cluster_cidrs = {*Prefix::parse("10.42.0.0/16"), *Prefix::parse("fd42::/48")};
   options.policies = &client;
   node.call([&] {
     network::PodNetworkConfig c;
@@ -264,7 +271,7 @@ TEST_CASE("the proxy writes policies into the kernel, and a pod starts behind th
     slices = std::make_unique<client::Informer<disc::EndpointSlice>>(client);
     proxy = std::make_unique<Proxy>(*services, *slices, options);
   });
-  REQUIRE(node.await<Result<void>>([&] { return network->set_pod_cidrs({*Prefix::parse("10.42.0.0/24")}); }));
+  REQUIRE(node.await<Result<void>>([&] { return network->set_pod_cidrs({*Prefix::parse("10.42.0.0/24"), *Prefix::parse("fd42::/64")}); }));
   auto pod = [&](const char* uid) {
     network::PodNetworkRequest r;
     r.pod_key = r.pod_uid = uid;
@@ -272,13 +279,13 @@ TEST_CASE("the proxy writes policies into the kernel, and a pod starts behind th
   };
   PodNetworkInfo a = pod("a"), b = pod("b"), c = pod("c");
   node.call([&] {
-    api.put(api_pod("a", a.ips[0].to_string()));
-    api.put(api_pod("b", b.ips[0].to_string()));
+    api.put(api_pod("a", a.ips[0].to_string(), a.ips[1].to_string()));
+    api.put(api_pod("b", b.ips[0].to_string(), b.ips[1].to_string()));
     api.put(api_pod("c", ""));
   });
   REQUIRE(node.await<Result<void>>([&] { return proxy->start(); }));
   node.call([&] { services->start(); slices->start(); });
-  std::string server = "exec socat TCP-LISTEN:8080,fork,reuseaddr SYSTEM:\"echo hello\"";
+  std::string server = "exec socat TCP6-LISTEN:8080,ipv6only=0,fork,reuseaddr SYSTEM:\"echo hello\"";
   Background sa(a.netns_path, server), sc(c.netns_path, server);
   REQUIRE(wait_listening(a.netns_path, 8080));
   REQUIRE(wait_listening(c.netns_path, 8080));
@@ -289,26 +296,26 @@ TEST_CASE("the proxy writes policies into the kernel, and a pod starts behind th
     api.put(api_policy("late", "c", ""));  // whose address the API does not know yet
     api.put(api_policy("deny", "a", ""));
   });
-  CHECK(eventually([&] { return !reaches(b, a); }));
+  CHECK(eventually([&] { return blocked(b, a); }));
   CHECK(reaches(b, c));
   CHECK(reaches(a, a));
   CHECK(node.sh("exec socat -t2 - TCP:" + a.ips[0].to_string() + ":8080,connect-timeout=1 </dev/null").out == "hello\n");
   node.call([&] { api.put(api_policy("allow", "a", "b")); });
   CHECK(eventually([&] { return reaches(b, a); }));
-  CHECK_FALSE(reaches(c, a));
+  CHECK(blocked(c, a));
 
   REQUIRE(node.await<Result<void>>([&] { return admitted(proxy.get(), "default/c", c.ips); }));
-  CHECK_FALSE(reaches(b, c));
+  CHECK(blocked(b, c));
 
   node.sh("nft flush ruleset");
-  CHECK(eventually([&] { return !reaches(c, a) && !reaches(b, c) && reaches(b, a); }));
+  CHECK(eventually([&] { return blocked(c, a) && blocked(b, c) && reaches(b, a); }));
   node.call([&] {
     for (const char* name : {"deny", "allow", "late"}) api.erase<net1::NetworkPolicy>("default", name);
   });
   CHECK(eventually([&] { return reaches(b, c) && reaches(c, a); }));
   // Again, before or after the emptied chains were collected.
   node.call([&] { api.put(api_policy("deny", "a", "")); });
-  CHECK(eventually([&] { return !reaches(b, a); }));
+  CHECK(eventually([&] { return blocked(b, a); }));
   node.call([&] { api.erase<net1::NetworkPolicy>("default", "deny"); });
   CHECK(eventually([&] { return node.sh("nft list table inet onebin").out.find("policy-") == std::string::npos; }));  // collected
 
