@@ -1,6 +1,7 @@
 #include <onebin/agent/agent.hpp>
 
 #include <onebin/agent/local_api.hpp>
+#include "policed_network.hpp"
 #include "registries.hpp"
 
 #include <onebin/agent/join.hpp>
@@ -110,6 +111,7 @@ class Agent::Impl {
     if (!engine) co_return engine.status();
     Result<void> net = start_network();
     if (!net) co_return net.status();
+    make_proxy();
     Result<void> node = co_await start_kubelet();
     if (!node) co_return node.status();
     Result<void> traffic = co_await start_traffic();
@@ -133,6 +135,7 @@ class Agent::Impl {
     dns_.reset();
     proxy_.reset();
     kubelet_.reset();
+    pods_network_.reset();
     network_.reset();
     if (engine_) {
       Result<void> r = co_await engine_->stop();
@@ -191,6 +194,19 @@ class Agent::Impl {
     return {};
   }
 
+  void make_proxy() {
+    if (!options_.proxy) return;
+    proxy::Options p;
+    p.node.name = options_.node_name;
+    p.node.ips = node_ips_;
+    p.node.cluster_cidrs = cluster_cidrs_;
+    p.node.service_cidrs = service_cidrs_;
+    if (auto dns = network::Ip::parse(options_.cluster_dns); dns && options_.dns) p.node.local_ips.insert(*dns);
+    p.policies = &client_;
+    proxy_ = std::make_unique<proxy::Proxy>(services_, slices_, std::move(p));
+    pods_network_ = std::make_unique<PolicedNetwork>(*network_, *proxy_);
+  }
+
   async::Task<Result<void>> start_kubelet() {
     Result<pki::KeyPair> pair = co_await serving_certificate(client_, options_.data_dir + "/pki", options_.node_name, options_.node_ips);
     if (!pair) co_return pair.status().with_context("the kubelet's serving certificate");
@@ -221,21 +237,14 @@ class Agent::Impl {
     o.port = options_.kubelet_port;
     o.serving_certificate = [this] { return kubelet::ServingCertificate{serving_.certificate, serving_.key}; };
     o.client_ca_pem = identity_.client_ca_pem;
-    kubelet_ = std::make_unique<kubelet::Kubelet>(std::move(o), client_, *engine_, *network_);
+    kubelet_ = std::make_unique<kubelet::Kubelet>(std::move(o), client_, *engine_, pods_network_ ? *pods_network_ : *network_);
     co_return co_await kubelet_->start();
   }
 
   // Overlay, service rules and DNS: all follow the API by informers.
   async::Task<Result<void>> start_traffic() {
     nodes_.on_event([this](const std::string& key, const v1::Node*, const v1::Node* now) { on_node(key, now); });
-    if (options_.proxy) {
-      proxy::Options p;
-      p.node.name = options_.node_name;
-      p.node.ips = node_ips_;
-      p.node.cluster_cidrs = cluster_cidrs_;
-      p.node.service_cidrs = service_cidrs_;
-      if (auto dns = network::Ip::parse(options_.cluster_dns); dns && options_.dns) p.node.local_ips.insert(*dns);
-      proxy_ = std::make_unique<proxy::Proxy>(services_, slices_, std::move(p));
+    if (proxy_) {
       Result<void> r = co_await proxy_->start();
       if (!r) co_return r.status();
     }
@@ -358,6 +367,7 @@ class Agent::Impl {
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<net::HttpServer> local_api_;
   std::unique_ptr<network::PodNetwork> network_;
+  std::unique_ptr<network::PodNetwork> pods_network_;  // where there is a proxy: what the kubelet is given of the former
   std::unique_ptr<kubelet::Kubelet> kubelet_;
   std::unique_ptr<proxy::Proxy> proxy_;
   std::unique_ptr<dns::Server> dns_;

@@ -162,7 +162,7 @@ Result<void> RawInformer::apply_initial(const WatchEvent& event, Items& fresh, b
   if (event.type != WatchType::Bookmark) {
     std::string key = object_key(h->namespace_, h->name);
     if (event.type == WatchType::Deleted) fresh.erase(key);
-    else fresh[std::move(key)] = event.object;
+    else fresh[std::move(key)] = reduced(event.object);
     return {};
   }
   initial = false;
@@ -190,9 +190,9 @@ Result<void> RawInformer::apply(const WatchEvent& event) {
   if (event.type == WatchType::Bookmark) return {};
   std::string key = object_key(h->namespace_, h->name);
   if (event.type == WatchType::Deleted) {
-    erase(key, event.object);
+    erase(key, reduced(event.object));
   } else {
-    store(std::move(key), event.object);
+    store(std::move(key), reduced(event.object));
   }
   return {};
 }

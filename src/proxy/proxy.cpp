@@ -1,5 +1,6 @@
 #include <onebin/proxy/proxy.hpp>
 
+#include "proxy/policy_watch.hpp"
 #include "proxy/state.hpp"
 
 #include <onebin/async/pool.hpp>
@@ -19,6 +20,8 @@ using ApiSlice = api::discovery::v1::EndpointSlice;
 
 constexpr Duration kRetryFirst = 1s, kRetryMost = 30s;
 constexpr Duration kCollectAfter = 2s;  // emptied chains; see nft::difference
+constexpr Duration kPoliciesWithin = 10s;  // Services do not wait longer for policies that cannot be read
+constexpr Duration kAdmitWithin = 5s;      // nor does a pod: with the server gone, pods still start
 
 std::string service_of(const ApiSlice& s) {
   auto it = s.metadata.labels.find("kubernetes.io/service-name");
@@ -42,7 +45,11 @@ Result<std::size_t> forget_flows(const StaleFlows& stale) {
 class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
  public:
   Impl(client::Informer<ApiService>& services, client::Informer<ApiSlice>& slices, Options options)
-      : services_(services), slices_(slices), options_(std::move(options)), state_(options_.node), group_("proxy"), pool_(1) {}
+      : services_(services), slices_(slices), options_(std::move(options)), state_(options_.node), group_("proxy"), pool_(1) {
+    const auto& dns = options_.node.local_ips;
+    if (options_.policies)
+      policies_ = std::make_unique<PolicyWatch>(*options_.policies, options_.node.name, std::vector<Ip>(dns.begin(), dns.end()), [this] { changed_.notify(); });
+  }
 
   async::Task<Result<void>> start() {
     CO_ASSIGN_OR_RETURN(socket_, nft::Socket::open());
@@ -59,6 +66,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
       if (auto self = weak.lock()) self->on_slice(key, before, now);
     });
     CO_ASSIGN_OR_RETURN(watch_, nft::TableWatch::open(options_.table, socket_->port()));
+    if (policies_) group_.spawn(policies_->run());
     group_.spawn(run());
     group_.spawn(guard());
     co_return Result<void>();
@@ -67,6 +75,15 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   async::Task<void> stop() {
     group_.cancel();
     co_await group_.join();
+    if (policies_) co_await policies_->stop();
+    stopped_ = true;
+    written_waiters_.wake_all();
+  }
+
+  async::Task<void> admit(std::string pod_key, std::vector<Ip> ips) {
+    if (!policies_) co_return;
+    Result<void> r = co_await async::with_timeout(kAdmitWithin, isolate(pod_key, std::move(ips)));
+    if (!r) log_warn("a pod starts before its network policies hold", {{"pod", pod_key}, {"error", r.status()}});
   }
 
   void set_node(std::string zone, std::vector<Prefix> pod_cidrs, std::vector<Ip> external_ips) {
@@ -81,6 +98,19 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   bool synced() const { return synced_; }
 
  private:
+  async::Task<Result<void>> isolate(std::string pod_key, std::vector<Ip> ips) {
+    Result<bool> selected = co_await policies_->expect(std::move(pod_key), std::move(ips));
+    if (!selected) co_return selected.status();
+    if (!*selected || (!policies_->changed() && !writing_)) co_return Result<void>();
+    std::uint64_t wanted = policies_->changed() ? ++asked_ : asked_;
+    changed_.notify();
+    while (answered_ < wanted && !stopped_) {
+      Status s = co_await written_waiters_.wait();
+      if (!s) co_return s;
+    }
+    co_return Result<void>();
+  }
+
   void note(const std::string& service_key) {
     dirty_.insert(service_key);
     changed_.notify();
@@ -121,16 +151,26 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   async::Task<void> run() {
     Result<void> r = co_await services_.wait_synced();
     if (r) r = co_await slices_.wait_synced();
+    if (r && policies_) {
+      // What is still in place from before a restart stays until policies can be written too.
+      r = co_await async::with_timeout(kPoliciesWithin, policies_->wait_ready());
+      if (r.is(Reason::Timeout)) log_error("network policies cannot be read; services are served without them", {});
+    }
     Duration retry = kRetryFirst;
     while (!r.is(Reason::Cancelled)) {
       gather();
       SteadyTime began = async::Loop::current().now();
+      writing_ = true;
+      std::uint64_t asked = asked_;
       Result<void> written = co_await write();
+      writing_ = false;
       metrics::histogram("kubeproxy_sync_proxy_rules_duration_seconds", "Time to write a change set.",
                          {0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8, 16})
           .observe(std::chrono::duration<double>(async::Loop::current().now() - began).count());
       if (written) {
         retry = kRetryFirst;
+        answered_ = asked;
+        written_waiters_.wake_all();
         r = co_await next_change();
       } else {
         log_error("service rules were not written", {{"error", written.status()}});
@@ -153,7 +193,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
 
   // Until there is something to write. What comes shortly after the first change is taken along.
   async::Task<Result<void>> next_change() {
-    while (dirty_.empty() && !state_.changed() && !lost_) {
+    while (dirty_.empty() && !state_.changed() && !lost_ && !(policies_ && policies_->changed())) {
       Result<void> r;
       if (keeper_->has_stale()) {
         r = co_await async::with_timeout(kCollectAfter, changed_.wait());
@@ -175,13 +215,20 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
     if (!keeper_->in_step() || lost_) {
       lost_ = false;
       nft::Table whole = state_.everything();
+      if (policies_) merge(whole, policies_->everything());
       r = co_await async::run_blocking(pool_, [this, &whole] { return keeper_->replace(whole); });
       if (r && !synced_) log_info("service rules are in place", {{"services", state_.size()}});
       if (r) synced_ = true;
       co_return r;
     }
-    if (!state_.changed()) co_return Result<void>();
-    change = state_.take();
+    bool policies = policies_ && policies_->changed();
+    if (!state_.changed() && !policies) co_return Result<void>();
+    if (state_.changed()) change = state_.take();
+    if (policies) {
+      PolicyState::Change p = policies_->take();
+      merge(change.from, std::move(p.from));
+      merge(change.to, std::move(p.to));
+    }
     r = co_await async::run_blocking(pool_, [this, &change] { return keeper_->update(change.from, change.to); });
     if (!r) co_return r;
     StaleFlows stale(change.before, change.after);
@@ -196,10 +243,14 @@ class Proxy::Impl : public std::enable_shared_from_this<Proxy::Impl> {
   client::Informer<ApiSlice>& slices_;
   Options options_;
   State state_;
+  std::unique_ptr<PolicyWatch> policies_;
   std::map<std::string, std::set<std::string>> slices_of_;  // service -> its slices
   std::set<std::string> dirty_;
   bool synced_ = false;
   bool lost_ = false;  // the table in the kernel is not what was written
+  bool writing_ = false, stopped_ = false;
+  std::uint64_t asked_ = 0, answered_ = 0;  // pods that wait for a write, and those for whom it has been done
+  async::WaitQueue written_waiters_;
   async::Notify changed_;
   std::unique_ptr<nft::Socket> socket_;
   std::unique_ptr<nft::TableWatch> watch_;
@@ -217,6 +268,7 @@ bool Proxy::synced() const { return impl_->synced(); }
 void Proxy::set_node(std::string zone, std::vector<Prefix> pod_cidrs, std::vector<Ip> external_ips) {
   impl_->set_node(std::move(zone), std::move(pod_cidrs), std::move(external_ips));
 }
+async::Task<void> Proxy::admit(std::string pod_key, std::vector<Ip> ips) { return impl_->admit(std::move(pod_key), std::move(ips)); }
 
 Result<void> Proxy::remove(const Options& options) {
   ASSIGN_OR_RETURN(auto socket, nft::Socket::open());

@@ -66,7 +66,7 @@ network::nft::Table State::everything() {
   return compute_ruleset(written_, node_);
 }
 
-static void merge(network::nft::Table& into, network::nft::Table&& part) {
+void merge(network::nft::Table& into, network::nft::Table&& part) {
   into.chains.merge(part.chains);
   for (auto& [name, set] : part.sets) {
     auto [it, fresh] = into.sets.try_emplace(name, set);

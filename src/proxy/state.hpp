@@ -40,6 +40,9 @@ class State {
   std::set<std::string> dirty_;
 };
 
+// Adds the chains and elements of `part`.
+void merge(network::nft::Table& into, network::nft::Table&& part);
+
 // UDP connections that a change leaves behind: to an address of a service, answered by what is no endpoint any more.
 class StaleFlows {
  public:

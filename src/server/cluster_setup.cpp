@@ -88,12 +88,14 @@ async::Task<Result<void>> create(client::Client* client, std::string path, std::
   co_return Result<void>();
 }
 
-// What nodes and joining hosts may do beyond upstream's defaults: the agent serves Services and DNS under the node's identity.
+// What nodes and joining hosts may do beyond upstream's defaults: the agent serves Services and DNS, and enforces
+// NetworkPolicies, under the node's identity.
 struct Grant {
   const char *name, *role, *group;
 };
 constexpr Grant kGrants[] = {
     {"onebin:node-proxier", "system:node-proxier", "system:nodes"},
+    {"onebin:network-policy", "onebin:network-policy", "system:nodes"},
     {"onebin:node-bootstrapper", "system:node-bootstrapper", "system:bootstrappers:onebin:default-node-token"},
     {"onebin:node-autoapprove-bootstrap", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", "system:bootstrappers:onebin:default-node-token"},
     {"onebin:node-autoapprove-renewal", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", "system:nodes"},

@@ -8,12 +8,14 @@
 #include <onebin/api/core_v1.hpp>
 #include <onebin/api/discovery_v1.hpp>
 #include <onebin/api/document.hpp>
+#include <onebin/api/networking_v1.hpp>
 #include <onebin/async/channel.hpp>
 #include <onebin/async/loop.hpp>
 #include <onebin/base/bytes.hpp>
 #include <onebin/client/transport.hpp>
 #include <onebin/net/url.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,11 +41,13 @@ class FakeApi final : public client::Transport {
     add<core::ConfigMap>();
     add<core::Secret>();
     add<core::Event>();
+    add<core::Namespace>();
     add<core::ServiceAccount>();
     add<core::PersistentVolumeClaim>();
     add<core::PersistentVolume>();
     add<api::coordination::v1::Lease>();
     add<api::discovery::v1::EndpointSlice>();
+    add<api::networking::v1::NetworkPolicy>();
     add<api::certificates::v1::PodCertificateRequest>();
     add<api::certificates::v1::ClusterTrustBundle>();
   }
@@ -54,6 +58,9 @@ class FakeApi final : public client::Transport {
   // Answers for requests whose log line starts with the key, taken once each.
   std::multimap<std::string, Status> failures;
   bool down = false;  // every request fails to connect
+  std::size_t watchers(const std::string& plural) const {
+    return static_cast<std::size_t>(std::count_if(watches_.begin(), watches_.end(), [&](const Watch* w) { return w->plural == plural; }));
+  }
 
   template <class T>
   T put(T object) {  // creates or replaces, without a log line

@@ -41,6 +41,8 @@ class RawInformer {
   struct Options {
     std::string ns, label_selector, field_selector;
     bool metadata_only = false;  // objects as PartialObjectMetadata: the one form of custom resources in protobuf
+    // Where given, what is kept and handed out of an object, in its own kind and version: client-go's transform.
+    Bytes (*reduce)(const Bytes& object) = nullptr;
   };
   using Items = std::map<std::string, Bytes, std::less<>>;  // objects in protobuf with envelope
   // `key` is "namespace/name", or "name" for what has no namespace. `before` is null for an addition, `now` for a deletion.
@@ -67,6 +69,7 @@ class RawInformer {
   Result<void> apply(const WatchEvent& event);
   Result<void> apply_initial(const WatchEvent& event, Items& fresh, bool& initial);
   void replace(Items fresh);
+  Bytes reduced(const Bytes& object) const { return options_.reduce ? options_.reduce(object) : object; }
   void store(std::string key, Bytes object);
   void erase(const std::string& key, const Bytes& last);
   void became_synced();

@@ -14,6 +14,7 @@ struct Options {
   std::string table = "onebin";
   Duration min_sync_period = 20ms;  // changes that come within it are applied together
   int service_route_mtu = 1450;     // of the route that lets the node's processes reach service addresses
+  client::Client* policies = nullptr;  // where given, NetworkPolicies are read by it and enforced; it outlives the proxy
 };
 
 class Proxy {
@@ -29,6 +30,9 @@ class Proxy {
   bool synced() const;  // the first rules are written
   // The node's zone, pod ranges and external addresses, when they become known or change.
   void set_node(std::string zone, std::vector<Prefix> pod_cidrs, std::vector<Ip> external_ips);
+  // A pod of this node has got addresses and is about to start. Returns when the policies that select it hold for them, or
+  // after a few seconds where they cannot be written.
+  async::Task<void> admit(std::string pod_key, std::vector<Ip> ips);
   // Removes the table and the route: for uninstalling.
   static Result<void> remove(const Options& options);
 
