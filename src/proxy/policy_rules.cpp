@@ -1,5 +1,7 @@
 #include <onebin/proxy/policy.hpp>
 
+#include "proxy/family.hpp"
+
 #include <onebin/base/bytes.hpp>
 #include <onebin/network/nft_rules.hpp>
 
@@ -11,9 +13,6 @@ using namespace network::nft;
 
 namespace {
 
-constexpr Type address(bool v6) { return v6 ? Type::Ip6 : Type::Ip4; }
-constexpr Reg words(bool v6) { return v6 ? 4 : 1; }
-std::string of_family(std::string name, bool v6) { return std::move(name) + (v6 ? "6" : "4"); }
 std::string short_hash(std::string_view text) { return hex_encode(sha256(text)).substr(0, 16); }
 
 // One direction: what its chains and sets are called.
@@ -35,25 +34,11 @@ std::string port_set_name(std::uint8_t protocol, const std::string& name, bool v
 }
 const char* self_name(bool v6) { return v6 ? "policy-self6" : "policy-self4"; }
 
-Set keyed(std::vector<Type> k) {
-  Set s;
-  s.key = std::move(k);
-  return s;
-}
-
-Set block_set(const std::vector<Prefix>& blocks, bool v6) {
-  Set s = keyed({address(v6)});
-  s.interval = true;
-  std::vector<Prefix> some;
-  std::copy_if(blocks.begin(), blocks.end(), std::back_inserter(some), [&](const Prefix& p) { return p.is_v4() != v6; });
-  s.add_prefixes(std::move(some));
-  return s;
-}
 
 using Range = std::pair<std::uint16_t, std::uint16_t>;  // inclusive
 
 Set range_set(std::vector<Range> ranges) {
-  Set s = keyed({Type::Port});
+  Set s = set_of({Type::Port});
   s.interval = true;
   std::sort(ranges.begin(), ranges.end());
   for (std::size_t i = 0; i < ranges.size();) {
@@ -76,7 +61,7 @@ class RuleWriter {
     if (rule_.any_peer) return ports({}, {});
     for (bool v6 : {false, true}) {
       for (const auto& p : rule_.peers) ports(peer(v6).in_set(of_family(p.set_name(), v6), 0), v6);
-      if (Set blocks = block_set(rule_.blocks, v6); !blocks.elements.empty()) ports(peer(v6).in(std::move(blocks), 0), v6);
+      if (Set blocks = prefix_set(rule_.blocks, v6); !blocks.elements.empty()) ports(peer(v6).in(std::move(blocks), 0), v6);
     }
   }
 
@@ -126,7 +111,7 @@ class RuleWriter {
 Rule established() { return RuleBuilder().ct_state(kCtEstablished | kCtRelated).verdict(accept()).done(); }
 
 Rule by_family(Direction d) {
-  Set m = keyed({Type::Protocol});
+  Set m = set_of({Type::Protocol});
   m.verdict_map = true;
   m.add(u8(2), jump(d.check(false)));
   m.add(u8(10), jump(d.check(true)));
@@ -145,9 +130,9 @@ void base_chains(Table& t, const std::vector<Ip>& local_ips) {
   base_chain(t, "policy-egress", Hook::Forward, 10, by_family(kEgress));
   base_chain(t, "policy-ingress", Hook::Forward, 11, by_family(kIngress));
   for (bool v6 : {false, true}) {
-    t.sets[self_name(v6)] = keyed({address(v6), address(v6)});
+    t.sets[self_name(v6)] = set_of({address(v6), address(v6)});
     for (Direction d : {kEgress, kIngress}) {
-      Set& pods = t.sets[d.pods_map(v6)] = keyed({address(v6)});
+      Set& pods = t.sets[d.pods_map(v6)] = set_of({address(v6)});
       pods.verdict_map = true;
       Chain& c = t.chains[d.check(v6)];
       c.rules.push_back(RuleBuilder().saddr(v6, 0).daddr(v6, words(v6)).in_set(self_name(v6), 0).verdict(accept()).done());
@@ -157,7 +142,7 @@ void base_chains(Table& t, const std::vector<Ip>& local_ips) {
       c.rules.push_back(own.vmap(d.pods_map(v6), 0).done());
     }
     // What the node answers itself in the place of pods.
-    Set local = keyed({address(v6)});
+    Set local = set_of({address(v6)});
     for (const auto& ip : local_ips)
       if (ip.is_v6() == v6) local.add(ip.bytes());
     if (local.elements.empty()) continue;
@@ -226,8 +211,8 @@ Table policy_part(const PolicyView& view, const std::vector<Ip>& local_ips) {
   if (view.policies.empty()) return t;
   base_chains(t, local_ips);
   for (bool v6 : {false, true}) {
-    for (const auto& [name, peer] : view.peers) t.sets[of_family(name, v6)] = keyed({address(v6)});
-    for (const auto& [protocol, name] : view.ports) t.sets[port_set_name(protocol, name, v6)] = keyed({address(v6), Type::Port});
+    for (const auto& [name, peer] : view.peers) t.sets[of_family(name, v6)] = set_of({address(v6)});
+    for (const auto& [protocol, name] : view.ports) t.sets[port_set_name(protocol, name, v6)] = set_of({address(v6), Type::Port});
   }
   for (const auto& [key, p] : view.policies)
     for (Direction d : {kEgress, kIngress})

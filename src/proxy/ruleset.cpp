@@ -1,5 +1,7 @@
 #include <onebin/proxy/ruleset.hpp>
 
+#include "proxy/family.hpp"
+
 #include <onebin/base/bytes.hpp>
 #include <onebin/network/nft_rules.hpp>
 
@@ -12,7 +14,6 @@ using namespace network::nft;
 namespace {
 
 // Names of the sets that all services share, by family.
-std::string named(const char* name, bool v6) { return std::string(name) + (v6 ? "6" : "4"); }
 constexpr const char* kServiceIps = "service-ips";                   // ip . protocol . port -> verdict
 constexpr const char* kNodePorts = "node-ports";                     // protocol . port -> verdict
 constexpr const char* kNoEndpointIps = "no-endpoint-ips";            // as service-ips: reject or drop
@@ -21,46 +22,29 @@ constexpr const char* kFirewallIps = "firewall-ips";                 // load bal
 constexpr const char* kClusterIps = "cluster-ips";
 constexpr const char* kHairpin = "hairpin";                          // ip . ip . protocol . port of endpoints on this node
 
-constexpr Type address(bool v6) { return v6 ? Type::Ip6 : Type::Ip4; }
-constexpr Reg words(bool v6) { return v6 ? 4 : 1; }
 
 Set verdict_map(std::vector<Type> k) {
-  Set s;
-  s.key = std::move(k);
+  Set s = set_of(std::move(k));
   s.verdict_map = true;
-  return s;
-}
-Set plain_set(std::vector<Type> k) {
-  Set s;
-  s.key = std::move(k);
-  return s;
-}
-Set prefix_set(const std::vector<Prefix>& prefixes, bool v6) {
-  Set s = plain_set({address(v6)});
-  s.interval = true;
-  std::vector<Prefix> of_family;
-  for (const auto& p : prefixes)
-    if (p.is_v4() != v6) of_family.push_back(p);
-  s.add_prefixes(std::move(of_family));
   return s;
 }
 
 void shared_sets(Table& t) {
   for (bool v6 : {false, true}) {
-    t.sets[named(kServiceIps, v6)] = verdict_map({address(v6), Type::Protocol, Type::Port});
-    t.sets[named(kNodePorts, v6)] = verdict_map({Type::Protocol, Type::Port});
-    t.sets[named(kNoEndpointIps, v6)] = verdict_map({address(v6), Type::Protocol, Type::Port});
-    t.sets[named(kNoEndpointNodePorts, v6)] = verdict_map({Type::Protocol, Type::Port});
-    t.sets[named(kFirewallIps, v6)] = verdict_map({address(v6), Type::Protocol, Type::Port});
-    t.sets[named(kClusterIps, v6)] = plain_set({address(v6)});
-    t.sets[named(kHairpin, v6)] = plain_set({address(v6), address(v6), Type::Protocol, Type::Port});
+    t.sets[of_family(kServiceIps, v6)] = verdict_map({address(v6), Type::Protocol, Type::Port});
+    t.sets[of_family(kNodePorts, v6)] = verdict_map({Type::Protocol, Type::Port});
+    t.sets[of_family(kNoEndpointIps, v6)] = verdict_map({address(v6), Type::Protocol, Type::Port});
+    t.sets[of_family(kNoEndpointNodePorts, v6)] = verdict_map({Type::Protocol, Type::Port});
+    t.sets[of_family(kFirewallIps, v6)] = verdict_map({address(v6), Type::Protocol, Type::Port});
+    t.sets[of_family(kClusterIps, v6)] = set_of({address(v6)});
+    t.sets[of_family(kHairpin, v6)] = set_of({address(v6), address(v6), Type::Protocol, Type::Port});
   }
 }
 
 // `destination . protocol . port` in registers 0 and on, then a verdict map.
 Rule by_destination(const char* map, bool v6) {
   Reg w = words(v6);
-  return RuleBuilder().daddr(v6, 0).l4proto(w).dport(Reg(w + 1)).vmap(named(map, v6), 0).done();
+  return RuleBuilder().daddr(v6, 0).l4proto(w).dport(Reg(w + 1)).vmap(of_family(map, v6), 0).done();
 }
 RuleBuilder not_loopback(bool v6) {
   RuleBuilder b;
@@ -73,21 +57,21 @@ Chain services_chain(const NodeInfo& node, bool v6) {
   Set inside = prefix_set(node.cluster_cidrs, v6);
   // What comes from outside of the cluster to a cluster IP may leave by another node: the answer must come back here.
   RuleBuilder outside;
-  outside.daddr(v6, 0).in_set(named(kClusterIps, v6), 0);
+  outside.daddr(v6, 0).in_set(of_family(kClusterIps, v6), 0);
   if (!inside.elements.empty()) outside.saddr(v6, 4).not_in(std::move(inside), 4);
   c.rules.push_back(outside.or_mark(kMasqueradeMark).done());
   c.rules.push_back(by_destination(kServiceIps, v6));
-  c.rules.push_back(not_loopback(v6).address_type(true, 0, kLocal).l4proto(0).dport(1).vmap(named(kNodePorts, v6), 0).done());
+  c.rules.push_back(not_loopback(v6).address_type(true, 0, kLocal).l4proto(0).dport(1).vmap(of_family(kNodePorts, v6), 0).done());
   return c;
 }
 
 Chain cluster_ips_chain(const NodeInfo& node, bool v6) {
   Chain c;
-  Set own = plain_set({address(v6)});
+  Set own = set_of({address(v6)});
   for (const auto& ip : node.local_ips)
     if (ip.is_v6() == v6) own.add(ip.bytes());
   if (!own.elements.empty()) c.rules.push_back(RuleBuilder().daddr(v6, 0).in(std::move(own), 0).verdict(return_()).done());
-  c.rules.push_back(RuleBuilder().daddr(v6, 0).in_set(named(kClusterIps, v6), 0).verdict(goto_("reject")).done());
+  c.rules.push_back(RuleBuilder().daddr(v6, 0).in_set(of_family(kClusterIps, v6), 0).verdict(goto_("reject")).done());
   Set services = prefix_set(node.service_cidrs, v6);
   if (!services.elements.empty()) c.rules.push_back(RuleBuilder().daddr(v6, 0).in(std::move(services), 0).verdict(drop()).done());
   return c;
@@ -98,14 +82,14 @@ Chain masquerading_chain(bool v6) {
   c.rules.push_back(RuleBuilder().mark(kMasqueradeMark, true).clear_mark(kMasqueradeMark).masquerade().done());
   Reg w = words(v6);
   c.rules.push_back(RuleBuilder().ct_status(kCtDestinationNat, true).saddr(v6, 0).daddr(v6, w).l4proto(Reg(2 * w)).dport(Reg(2 * w + 1))
-                        .in_set(named(kHairpin, v6), 0).masquerade().done());
+                        .in_set(of_family(kHairpin, v6), 0).masquerade().done());
   return c;
 }
 
 Rule by_family(const std::string& chain, bool only_new) {
   Set m = verdict_map({Type::Protocol});  // one octet, as the protocol family is
-  m.add(u8(2), jump(named(chain.c_str(), false)));
-  m.add(u8(10), jump(named(chain.c_str(), true)));
+  m.add(u8(2), jump(of_family(chain.c_str(), false)));
+  m.add(u8(10), jump(of_family(chain.c_str(), true)));
   RuleBuilder b;
   if (only_new) b.ct_state(kCtNew);
   return b.add(Meta{Meta::Key::NfProto, 0}).vmap_in(std::move(m), 0).done();
@@ -136,7 +120,7 @@ class PortWriter {
     bool external = s_.external_local ? !chosen_.local.empty() : chosen_.any;
     frontends(s_.cluster_ips, internal, chain(s_.internal_local ? "local" : "cluster"), internal);
     for (const auto& ip : s_.cluster_ips)
-      if (ip.is_v6() == v6_ && !node_.local_ips.count(ip)) t_.sets[named(kClusterIps, v6_)].add(ip.bytes());
+      if (ip.is_v6() == v6_ && !node_.local_ips.count(ip)) t_.sets[of_family(kClusterIps, v6_)].add(ip.bytes());
     frontends(s_.external_ips, chosen_.any, chain("external"), external);
     frontends(s_.load_balancer_ips, chosen_.any, chain("external"), external);
     node_port(external);
@@ -147,7 +131,7 @@ class PortWriter {
     if (s_.affinity_seconds && chosen_.any) affinity_map();
     for (const auto* list : {&chosen_.cluster, &chosen_.local})
       for (const auto& e : *list)
-        if (e.local) t_.sets[named(kHairpin, v6_)].add(key({e.ip.bytes(), e.ip.bytes(), u8(p_.protocol), u16(e.port)}));
+        if (e.local) t_.sets[of_family(kHairpin, v6_)].add(key({e.ip.bytes(), e.ip.bytes(), u8(p_.protocol), u16(e.port)}));
   }
 
  private:
@@ -159,8 +143,8 @@ class PortWriter {
     for (const auto& ip : ips) {
       if (ip.is_v6() != v6_ || node_.local_ips.count(ip) || yielded(ip)) continue;
       std::string k = key({ip.bytes(), u8(p_.protocol), u16(p_.port)});
-      if (open) t_.sets[named(kServiceIps, v6_)].add(k, goto_(target));
-      if (!usable) t_.sets[named(kNoEndpointIps, v6_)].add(k, refusal());
+      if (open) t_.sets[of_family(kServiceIps, v6_)].add(k, goto_(target));
+      if (!usable) t_.sets[of_family(kNoEndpointIps, v6_)].add(k, refusal());
       if (target == chain("external")) uses_external_ = true;
     }
   }
@@ -171,8 +155,8 @@ class PortWriter {
     if (!p_.node_port || !has_family()) return;
     std::string k = key({u8(p_.protocol), u16(p_.node_port)});
     uses_external_ = true;
-    if (chosen_.any) t_.sets[named(kNodePorts, v6_)].add(k, goto_(chain("external")));
-    if (!usable) t_.sets[named(kNoEndpointNodePorts, v6_)].add(k, refusal());
+    if (chosen_.any) t_.sets[of_family(kNodePorts, v6_)].add(k, goto_(chain("external")));
+    if (!usable) t_.sets[of_family(kNoEndpointNodePorts, v6_)].add(k, refusal());
   }
 
   bool has_family() const {
@@ -198,7 +182,7 @@ class PortWriter {
   void firewall() {
     bool any = false;
     if (s_.load_balancer_source_ranges.empty()) return;
-    Set itself = plain_set({address(v6_), address(v6_)});
+    Set itself = set_of({address(v6_), address(v6_)});
     const std::vector<Prefix>& ranges = s_.load_balancer_source_ranges;
     bool node_allowed = std::any_of(ranges.begin(), ranges.end(), [&](const Prefix& r) {
       return std::any_of(node_.ips.begin(), node_.ips.end(), [&](const Ip& ip) { return r.contains(ip); });
@@ -206,7 +190,7 @@ class PortWriter {
     for (const auto& ip : s_.load_balancer_ips) {
       if (ip.is_v6() != v6_ || yielded(ip)) continue;
       any = true;
-      t_.sets[named(kFirewallIps, v6_)].add(key({ip.bytes(), u8(p_.protocol), u16(p_.port)}), goto_(chain("firewall")));
+      t_.sets[of_family(kFirewallIps, v6_)].add(key({ip.bytes(), u8(p_.protocol), u16(p_.port)}), goto_(chain("firewall")));
       itself.add(key({ip.bytes(), ip.bytes()}));
     }
     if (!any) return;
@@ -232,9 +216,9 @@ class PortWriter {
   Chain endpoint_chain(const std::vector<Endpoint>& endpoints) {
     Chain c;
     Reg port = Reg(8 + words(v6_));
-    Set by_number = plain_set({Type::Integer});
+    Set by_number = set_of({Type::Integer});
     by_number.data = {address(v6_), Type::Port};
-    Set known = plain_set({address(v6_), Type::Port});
+    Set known = set_of({address(v6_), Type::Port});
     std::uint32_t n = 0;
     for (const auto& e : endpoints) {
       std::string target = key({e.ip.bytes(), u16(e.port)});
@@ -276,13 +260,13 @@ Table base_table(const NodeInfo& node) {
   Table t;
   shared_sets(t);
   for (bool v6 : {false, true}) {
-    t.chains[named("services", v6)] = services_chain(node, v6);
-    t.chains[named("cluster-ips-check", v6)] = cluster_ips_chain(node, v6);
-    t.chains[named("masquerading", v6)] = masquerading_chain(v6);
-    t.chains[named("firewall-check", v6)].rules.push_back(by_destination(kFirewallIps, v6));
-    t.chains[named("endpoints-check", v6)].rules.push_back(by_destination(kNoEndpointIps, v6));
-    t.chains[named("node-ports-check", v6)].rules.push_back(
-        not_loopback(v6).address_type(true, 0, kLocal).l4proto(0).dport(1).vmap(named(kNoEndpointNodePorts, v6), 0).done());
+    t.chains[of_family("services", v6)] = services_chain(node, v6);
+    t.chains[of_family("cluster-ips-check", v6)] = cluster_ips_chain(node, v6);
+    t.chains[of_family("masquerading", v6)] = masquerading_chain(v6);
+    t.chains[of_family("firewall-check", v6)].rules.push_back(by_destination(kFirewallIps, v6));
+    t.chains[of_family("endpoints-check", v6)].rules.push_back(by_destination(kNoEndpointIps, v6));
+    t.chains[of_family("node-ports-check", v6)].rules.push_back(
+        not_loopback(v6).address_type(true, 0, kLocal).l4proto(0).dport(1).vmap(of_family(kNoEndpointNodePorts, v6), 0).done());
   }
   // Resets are not subject to the kernel's limit of one ICMP error a second and peer.
   t.chains["reject"].rules.push_back(RuleBuilder().protocol(6).add(Reject{true}).done());
