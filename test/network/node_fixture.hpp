@@ -125,6 +125,12 @@ class Background {
   pid_t pid_;
 };
 
+// An uplink up0 with an address, whose other end is in the node too.
+inline void give_uplink(const TestNode& node) {
+  std::string ip = "ip -n " + node.name();
+  shell(ip + " link add up0 type veth peer name up1; " + ip + " addr add 172.31.0.1/24 dev up0; " + ip + " link set up0 up; " + ip + " link set up1 up");
+}
+
 // Joins two nodes by a veth with addresses on one subnet.
 inline void join_nodes(const TestNode& a, const std::string& address_a, const TestNode& b, const std::string& address_b) {
   shell("ip link add up0 netns " + a.name() + " type veth peer name up0 netns " + b.name());

@@ -71,8 +71,7 @@ std::string fetch(const std::string& netns, const std::string& address) {
 TEST_CASE("pods on one node reach each other, the node, and are reached by it") {
   if (!can_make_namespaces()) { WARN("no namespaces here"); return; }
   TestNode node("pods");
-  shell("ip -n " + node.name() + " link add up0 type veth peer name up1; ip -n " + node.name() +
-        " addr add 172.31.0.1/24 dev up0; ip -n " + node.name() + " link set up0 up; ip -n " + node.name() + " link set up1 up");
+  give_uplink(node);
   Net net(node, run_dir());
   CHECK_FALSE(net.network->ready());
   CHECK(net.setup(pod("a")).is(Reason::ServiceUnavailable));

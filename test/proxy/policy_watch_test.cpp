@@ -56,6 +56,16 @@ async::Task<void> stop_watch(PolicyWatch* watch, bool* stopped) {
   co_await watch->stop();
   *stopped = true;
 }
+void stop(async::SimLoop& loop, async::TaskGroup& group, PolicyWatch& watch) {
+  group.cancel();
+  bool stopped = false;
+  async::TaskGroup stopping("stop");
+  stopping.spawn(group.join());
+  loop.run_ready();
+  stopping.spawn(stop_watch(&watch, &stopped));
+  loop.run_ready();
+  CHECK(stopped);
+}
 
 async::Task<Result<void>> admitted(Proxy* proxy, std::string key, std::vector<Ip> ips) {
   co_await proxy->admit(std::move(key), std::move(ips));
@@ -129,14 +139,7 @@ TEST_CASE("pods and namespaces are read while there is a policy, and half a minu
   CHECK(api.watchers("pods") == 1);
   CHECK(describe(watch.everything()).find("10.42.0.2 : goto") != std::string::npos);
 
-  group.cancel();
-  bool stopped = false;
-  async::TaskGroup stopping("stop");
-  stopping.spawn(group.join());
-  loop->run_ready();
-  stopping.spawn(stop_watch(&watch, &stopped));
-  loop->run_ready();
-  CHECK(stopped);
+  stop(*loop, group, watch);
 }
 
 TEST_CASE("a pod's address counts before the API tells of it, and until the API tells of the same") {
@@ -173,14 +176,7 @@ TEST_CASE("a pod's address counts before the API tells of it, and until the API 
   loop->run_for(1s);
   CHECK(isolated("10.42.0.4"));
   CHECK_FALSE(isolated("10.42.0.2"));
-  group.cancel();
-  bool stopped = false;
-  async::TaskGroup stopping("stop");
-  stopping.spawn(group.join());
-  loop->run_ready();
-  stopping.spawn(stop_watch(&watch, &stopped));
-  loop->run_ready();
-  CHECK(stopped);
+  stop(*loop, group, watch);
 }
 
 TEST_CASE("ten thousand pods and a hundred policies: the whole and one change of each kind") {
@@ -248,8 +244,7 @@ TEST_CASE("ten thousand pods and a hundred policies: the whole and one change of
 TEST_CASE("the proxy writes policies into the kernel, and a pod starts behind those that select it") {
   if (!can_make_namespaces()) { WARN("no namespaces here"); return; }
   TestNode node("np");
-  shell("ip -n " + node.name() + " link add up0 type veth peer name up1; ip -n " + node.name() + " addr add 172.31.0.1/24 dev up0; ip -n " +
-        node.name() + " link set up0 up; ip -n " + node.name() + " link set up1 up");
+  give_uplink(node);
   std::string run_dir = "/tmp/obt-net-np-" + std::to_string(::getpid());
   shell("rm -rf " + run_dir);
   fakes::FakeApi api;

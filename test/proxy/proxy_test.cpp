@@ -176,8 +176,7 @@ TEST_CASE("two services that want one address and port: the first by name has it
 TEST_CASE("the proxy follows the API") {
   if (!can_make_namespaces()) { WARN("no namespaces here"); return; }
   TestNode node("px");
-  shell("ip -n " + node.name() + " link add up0 type veth peer name up1; ip -n " + node.name() + " addr add 172.31.0.1/24 dev up0; ip -n " +
-        node.name() + " link set up0 up; ip -n " + node.name() + " link set up1 up");
+  give_uplink(node);
   std::string run_dir = "/tmp/obt-net-px-" + std::to_string(::getpid());
   shell("rm -rf " + run_dir);
   fakes::FakeApi api;

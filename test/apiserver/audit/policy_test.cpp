@@ -1,4 +1,5 @@
 #include "apiserver/audit/policy.hpp"
+#include "apiserver/rbac/fake_lister.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -6,19 +7,6 @@ using namespace onebin;
 using namespace onebin::apiserver;
 
 namespace {
-
-Attributes resource(const UserInfo& user, std::string verb, std::string group, std::string resource, std::string ns = "", std::string name = "", std::string sub = "") {
-  Attributes a;
-  a.user = &user;
-  a.is_resource = true;
-  a.verb = std::move(verb);
-  a.group = std::move(group);
-  a.resource = std::move(resource);
-  a.ns = std::move(ns);
-  a.name = std::move(name);
-  a.subresource = std::move(sub);
-  return a;
-}
 
 const char* kPolicy = R"(
 apiVersion: audit.k8s.io/v1
@@ -47,23 +35,23 @@ TEST_CASE("the first rule of an audit policy that matches decides") {
   REQUIRE(p);
   UserInfo anna{"anna", "", {"people"}, {}}, probe{"probe", "", {"x", "probes"}, {}}, quiet{"system:quiet", "", {}, {}};
   auto level = [&](const Attributes& a) { return p->decide(a).level; };
-  CHECK(level(resource(quiet, "get", "", "secrets", "prod", "top")) == AuditLevel::None);
-  CHECK(level(resource(anna, "get", "", "secrets", "any", "top")) == AuditLevel::RequestResponse);
-  CHECK(level(resource(anna, "get", "", "secrets", "any", "other")) == AuditLevel::None);
-  CHECK(level(resource(anna, "get", "", "secrets", "prod", "other")) == AuditLevel::Metadata);
-  CHECK(level(resource(anna, "create", "apps", "deployments", "prod")) == AuditLevel::Request);
-  CHECK(level(resource(anna, "patch", "apps", "deployments", "prod")) == AuditLevel::Metadata);
-  CHECK(level(resource(anna, "create", "", "pods", "prod", "a", "exec")) == AuditLevel::Request);
-  CHECK(level(resource(anna, "create", "", "pods", "prod")) == AuditLevel::Request);  // pods/* is pods too, as upstream reads it
-  CHECK(level(resource(anna, "update", "", "services", "prod", "a", "status")) == AuditLevel::Request);
-  CHECK(level(resource(anna, "update", "", "services", "prod", "a")) == AuditLevel::Metadata);
+  CHECK(level(fakes::asks(quiet, "get", "", "secrets", "prod", "top")) == AuditLevel::None);
+  CHECK(level(fakes::asks(anna, "get", "", "secrets", "any", "top")) == AuditLevel::RequestResponse);
+  CHECK(level(fakes::asks(anna, "get", "", "secrets", "any", "other")) == AuditLevel::None);
+  CHECK(level(fakes::asks(anna, "get", "", "secrets", "prod", "other")) == AuditLevel::Metadata);
+  CHECK(level(fakes::asks(anna, "create", "apps", "deployments", "prod")) == AuditLevel::Request);
+  CHECK(level(fakes::asks(anna, "patch", "apps", "deployments", "prod")) == AuditLevel::Metadata);
+  CHECK(level(fakes::asks(anna, "create", "", "pods", "prod", "a", "exec")) == AuditLevel::Request);
+  CHECK(level(fakes::asks(anna, "create", "", "pods", "prod")) == AuditLevel::Request);  // pods/* is pods too, as upstream reads it
+  CHECK(level(fakes::asks(anna, "update", "", "services", "prod", "a", "status")) == AuditLevel::Request);
+  CHECK(level(fakes::asks(anna, "update", "", "services", "prod", "a")) == AuditLevel::Metadata);
   Attributes url;
   url.verb = "get";
   url.user = &probe;
   url.path = "/healthz/ping";
   CHECK(level(url) == AuditLevel::None);
-  CHECK(p->decide(resource(anna, "get", "", "secrets", "", "top")).omit_managed_fields == false);
-  AuditDecision d = p->decide(resource(anna, "create", "apps", "deployments", "prod"));
+  CHECK(p->decide(fakes::asks(anna, "get", "", "secrets", "", "top")).omit_managed_fields == false);
+  AuditDecision d = p->decide(fakes::asks(anna, "create", "apps", "deployments", "prod"));
   CHECK(d.omit_managed_fields);
   CHECK(d.omitted == std::array<bool, kAuditStages>{true, true, false, false});
 }

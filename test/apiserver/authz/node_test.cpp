@@ -17,16 +17,8 @@ struct Fixture : fakes::Sim {
 
   Authorized ask(std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {},
                  std::string fields = {}) {
-    Attributes a;
-    a.user = &n1;
-    a.verb = std::move(verb);
-    a.group = std::move(group);
-    a.resource = std::move(resource);
-    a.ns = std::move(ns);
-    a.name = std::move(name);
-    a.subresource = std::move(sub);
+    Attributes a = fakes::asks(n1, std::move(verb), std::move(group), std::move(resource), std::move(ns), std::move(name), std::move(sub));
     a.field_selector = std::move(fields);
-    a.is_resource = true;
     return await(authorizer.authorize(a));
   }
   bool may(std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {}, std::string sub = {},

@@ -93,6 +93,21 @@ inline apiserver::UserInfo user(std::string name, std::vector<std::string> group
   return u;
 }
 
+// What `u`, who must outlive it, asks of a resource.
+inline apiserver::Attributes asks(const apiserver::UserInfo& u, std::string verb, std::string group, std::string resource, std::string ns = {},
+                                  std::string name = {}, std::string sub = {}) {
+  apiserver::Attributes a;
+  a.user = &u;
+  a.verb = std::move(verb);
+  a.group = std::move(group);
+  a.resource = std::move(resource);
+  a.ns = std::move(ns);
+  a.name = std::move(name);
+  a.subresource = std::move(sub);
+  a.is_resource = true;
+  return a;
+}
+
 inline apiserver::AdmissionAttributes create_of(std::string group, std::string resource, std::string kind, std::string ns, apiserver::Document* object,
                                                const apiserver::UserInfo* user) {
   apiserver::AdmissionAttributes a;

@@ -8,6 +8,7 @@
 using namespace onebin;
 using namespace onebin::apiserver;
 namespace rbac = onebin::api::rbac::v1;
+using fakes::asks;
 using fakes::user;
 
 namespace {
@@ -18,20 +19,6 @@ void put_policy(fakes::FakeLister& lister) {
   for (const auto& o : p.roles) lister.put(o);
   for (const auto& o : p.cluster_role_bindings) lister.put(o);
   for (const auto& o : p.role_bindings) lister.put(o);
-}
-
-Attributes asks(const UserInfo& u, std::string verb, std::string group, std::string resource, std::string ns = {}, std::string name = {},
-                std::string sub = {}) {
-  Attributes a;
-  a.user = &u;
-  a.verb = std::move(verb);
-  a.group = std::move(group);
-  a.resource = std::move(resource);
-  a.ns = std::move(ns);
-  a.name = std::move(name);
-  a.subresource = std::move(sub);
-  a.is_resource = true;
-  return a;
 }
 
 rbac::ClusterRole role(std::string name, std::vector<PolicyRule> rules) {
